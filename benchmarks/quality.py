@@ -1,0 +1,63 @@
+"""Quality on real data: every rung of each configuration, several seeds, one table.
+
+    python benchmarks/quality.py --data ../shared/data --seeds 3 [NAME ...]
+
+Protocol and intervals are in every table. Finished runs are not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import genre
+from genre.reporting import ladder
+
+HERE = Path(__file__).parent
+CONFIGS = {
+    "movielens-100k": HERE.parent / "configs" / "movielens-100k.yaml",
+    "amazon-beauty-2014": HERE / "amazon-beauty-2014.yaml",
+    "online-retail": HERE / "online-retail.yaml",
+    "online-retail-repeats": HERE / "online-retail-repeats.yaml",
+}
+METRICS = ("hit_rate@10", "ndcg@10")
+
+
+def main() -> None:
+    """Run what is asked for and print its tables as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(CONFIGS), choices=list(CONFIGS), metavar="NAME", help=f"of {', '.join(CONFIGS)}")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("GENRE_DATA", "../shared/data")), help="folder of data sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/quality"), help="where runs are kept")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--change", action="append", default=[], help="path.to.key=value, on top of every configuration")
+    asked = parser.parse_args()
+    for name in asked.names:
+        folders = []
+        for seed in range(asked.seeds):
+            config = genre.load_config(CONFIGS[name], [*paths(name, asked.data), f"name={name}", f"seed={seed}", *asked.change])
+            folders.append(asked.runs / name / f"seed-{seed}")
+            genre.run(config, folder=folders[-1])
+        print(f"\n## {name}\n\n{markdown(folders)}", flush=True)
+
+
+def paths(name: str, data: Path) -> list[str]:
+    """Where a data set's files are, as changes of the configuration; MovieLens-100K finds its own."""
+    if name == "movielens-100k":
+        return []
+    folder = (data / name.removesuffix("-repeats")).resolve()
+    return [f"data.reader.events={folder / 'interactions.parquet'}", f"data.reader.items={folder / 'items.parquet'}"]
+
+
+def markdown(folders: Sequence[Path]) -> str:
+    """The ladder over the seeds."""
+    climbed = ladder(folders)
+    header, rows = climbed.table(*METRICS)
+    lines = [header, ["---"] * len(header), *rows]
+    return climbed.caption() + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The command line; the only file that prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from genre.runs import VERSION
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+config_app = typer.Typer(no_args_is_help=True, help="The configuration: its schema, and what a file resolves to.")
+app.add_typer(config_app, name="config")
+out = Console()
+err = Console(stderr=True)
+
+ConfigFile = Annotated[Path, typer.Argument(help="A configuration, NAME.yaml.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run's folder, runs/NAME.")]
+Changes = Annotated[list[str] | None, typer.Argument(help="Changes on top: path.to.key=value.")]
+
+
+def main() -> None:
+    """Entry point: a mistake of the user's is one sentence, not a stack of frames."""
+    try:
+        app()
+    except (ValueError, FileNotFoundError, RuntimeError, FileExistsError, PermissionError) as error:
+        if "--debug" in sys.argv:
+            raise
+        err.print(f"[bold red]error[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        err.print("stopped; the same command goes on where it was")
+        raise SystemExit(130) from None
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show the full trace of an error.")] = False,
+) -> None:
+    """GENRE: train a recommender on your own text and clicks, and trust it in production.
+
+    An afternoon: `genre init`, `genre check`, `genre run`, `genre report`, `genre recommend`.
+    """
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "urllib3", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if version:
+        out.print(f"genre {VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    changes: Changes = None,
+    force: Annotated[bool, typer.Option("--force", help="Do every stage again, fresh or not.")] = False,
+) -> None:
+    """Every stage; what is fresh is skipped, what was killed goes on where it stopped.
+
+    Example: `genre run shop.yaml rankers.ids.epochs=5`
+
+    For production, once the choices are made: `genre run shop.yaml data.split.use=none`
+    """
+    from genre.pipeline import run as run_pipeline
+
+    done = run_pipeline(config, changes or [], force=force)
+    report_file = done.folder / "report.html"
+    if (done.folder / "evaluate").is_dir():
+        _print_ladder([done.folder])
+    out.print(f"run: {done.folder}" + (f"   report: {report_file}" if report_file.is_file() else ""), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="What to call it; NAME.yaml is written here.")],
+    events: Annotated[Path, typer.Option(help="Interactions: CSV, TSV, Parquet or JSON lines.")],
+    items: Annotated[Path | None, typer.Option(help="The catalogue.")] = None,
+    users: Annotated[Path | None, typer.Option(help="What is known of users.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="Where the guess is wrong: role=column, e.g. user=client_no.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite NAME.yaml.")] = False,
+) -> None:
+    """Look at your files, guess what each column is, and write a commented NAME.yaml.
+
+    Example: `genre init shop --events events.csv --items items.parquet`
+    """
+    from genre.data.profiling import write_config
+
+    roles = {}
+    for pair in role or []:
+        key, equals, column = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--role {pair!r}: write role=column, for example --role user=client_no")
+        roles[key] = column
+    file = write_config(name, events, items, users, overrides=roles, force=force)
+    out.print(file.read_text(), highlight=False, markup=False, soft_wrap=True)
+    out.print(f"wrote {file}   next: genre check {file}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(config: ConfigFile, changes: Changes = None) -> None:
+    """Read the data and say what is wrong with it: leaks, duplicates, future times, bots, cold rates. Exit code 1 on an error.
+
+    Example: `genre check shop.yaml`
+    """
+    from genre.pipeline import check as check_data
+
+    findings, rejected = check_data(config, changes or [])
+    colours = {"error": "red", "warning": "yellow", "note": "cyan"}
+    for finding in findings:
+        examples = f" ({', '.join(finding.examples[:3])})" if finding.examples else ""
+        head = f"[{colours[finding.severity]}]{finding.severity:8}[/] {_escape(finding.what + examples)}"
+        out.print(f"{head}\n         {_escape(finding.advice)}", highlight=False, soft_wrap=True)
+    for row in rejected.head(10).iter_rows(named=True):
+        out.print(f"[yellow]rejected[/] {_escape(row['file'])} row {row['row']}: {_escape(row['reason'])}", highlight=False, soft_wrap=True)
+    worst = [sum(finding.severity == severity for finding in findings) for severity in colours]
+    out.print(f"{worst[0]} errors, {worst[1]} warnings, {worst[2]} notes, {len(rejected):,} rows rejected", highlight=False)
+    if worst[0]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="A run's folder; several that differ only in their seed give the mean over seeds.")],
+    file: Annotated[Path | None, typer.Option("--out", help="Where the page goes; RUN/report.html by default.")] = None,
+) -> None:
+    """The ladder, what each rung added with its interval and cost, and one self-contained HTML page.
+
+    Example: `genre report runs/shop`
+    """
+    from genre.reporting import report as write_page
+
+    file = file or runs[0] / "report.html"
+    write_page(runs, file)
+    _print_ladder(runs)
+    out.print(f"report: {file}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def recommend(
+    run: RunFolder,
+    user: Annotated[list[str] | None, typer.Option(help="A user's id; may be given several times.")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids of a stranger, oldest first, separated by commas.")] = None,
+    text: Annotated[str | None, typer.Option(help="What is looked for, in words.")] = None,
+    exclude: Annotated[str, typer.Option(help="Item ids that must not be shown, separated by commas.")] = "",
+    n: Annotated[int, typer.Option("-n", min=1, help="Length of a list.")] = 10,
+    ranker: Annotated[str | None, typer.Option(help="Another rung than the one served.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say which event of the history each item rests on.")] = False,
+    all_users: Annotated[bool, typer.Option("--all-users", help="Everybody's list, to a Parquet file.")] = False,
+    file: Annotated[Path, typer.Option("--out", help="Where --all-users writes: user_id, item_id, rank, score.")] = Path("recs.parquet"),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables.")] = False,
+) -> None:
+    """Lists for users of the run, for a stranger with a history, for a text, or for everybody.
+
+    Example: `genre recommend runs/shop --user 42 --explain`
+
+    Everybody: `genre recommend runs/shop --all-users -n 10 --out recs.parquet`
+    """
+    from genre.recommender import Recommender, describe
+
+    recommender = Recommender.load(run, ranker)
+    if all_users:
+        rows = recommender.recommend_all(file, n)
+        out.print(f"wrote {rows:,} rows to {file}", highlight=False, soft_wrap=True)
+        return
+    if not user and history is None and text is None:
+        raise ValueError("for whom? Give --user ID, --history ITEM,ITEM, --text WORDS, or --all-users")
+    past = None if history is None else [item for item in history.split(",") if item]
+    banned = [item for item in exclude.split(",") if item]
+    whose: Sequence[str | None] = user or [None]
+    for who in whose:
+        found = recommender.recommend(who, n, history=past, text=text, exclude=banned, explain=explain)
+        if as_json:
+            print(json.dumps({"user_id": who, "items": [describe(line) for line in found]}, ensure_ascii=False))
+            continue
+        if who is not None and past is None:
+            seen = recommender.history(who)
+            _print_list(
+                f"{who}: newest first" if seen else f"{who}: nobody we know, so no history", [[line.title] for line in seen], ["history"]
+            )
+        columns = ["", "recommended", "score", *(["why"] if explain else [])]
+        rows_shown = [[str(line.rank), line.title, f"{line.score:.3f}", *([line.reason] if explain else [])] for line in found]
+        _print_list(f"for {who or text or history}", rows_shown, columns)
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    ranker: Annotated[list[str] | None, typer.Option(help="Which rungs; all by default.")] = None,
+    part: Annotated[str, typer.Option(help="valid, to choose by; test, once the choice is made.")] = "valid",
+) -> None:
+    """Measure rankers of a run over the whole catalogue; each line carries its protocol.
+
+    Example: `genre evaluate runs/shop --ranker blend --part valid`
+    """
+    from genre.pipeline import measure
+
+    for name, result in measure(run, ranker or [], part):
+        for line in result.lines():
+            out.print(f"{name:16} {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@config_app.command("schema")
+def schema() -> None:
+    """JSON Schema of the configuration, for editors.
+
+    Example: `genre config schema > genre.schema.json`
+    """
+    from genre.config import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+
+
+@config_app.command("show")
+def show(config: ConfigFile, changes: Changes = None) -> None:
+    """What a file resolves to, with every default written out.
+
+    Example: `genre config show shop.yaml data.split.use=none`
+    """
+    from genre.config import dump_config, load_config
+
+    print(dump_config(load_config(config, changes or [])), end="")
+
+
+def _print_ladder(folders: list[Path]) -> None:
+    from genre.reporting import ladder
+
+    climbed = ladder(folders)
+    header, rows = climbed.table()
+    _print_list(climbed.caption(), rows, header)
+
+
+def _print_list(title: str, rows: Sequence[Sequence[str | None]], header: Sequence[str]) -> None:
+    table = Table(*(_escape(name) for name in header), title=_escape(title), title_justify="left", title_style="bold", header_style="dim")
+    for row in rows:
+        table.add_row(*(_escape(cell or "") for cell in row))
+    out.print(table, highlight=False)
+
+
+def _escape(text: str) -> str:
+    """Titles and ids are data: nothing in them is markup."""
+    return escape("".join(c if c.isprintable() else " " for c in text))
+
+
+if __name__ == "__main__":
+    main()

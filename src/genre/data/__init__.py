@@ -1,0 +1,1 @@
+"""From files to a dataset: reading, checks, ids, text, splits."""

@@ -1,0 +1,109 @@
+"""The dataset: catalogue, users and interactions with dense indices, each interaction in its part of the split."""
+
+# U users, N items, E interactions
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from genre.data.splitting import TEST, TRAIN, VALID
+from genre.types import GroundTruth, Histories
+
+Part = Literal["valid", "test"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the prepare stage wrote.
+
+    Attributes:
+        items: `item_idx` (0 to N - 1), `item_id`, `text`, then the catalogue's own columns.
+        users: `user_idx`, `user_id`, then their own columns.
+        interactions: `user_idx`, `item_idx`, `time`, `value`, `event`, `session`, `part`; sorted by user and time.
+        summary: counts, the protocol in words, what the checks found.
+        repeats: whether an item of the history may be recommended again.
+    """
+
+    items: pl.DataFrame
+    users: pl.DataFrame
+    interactions: pl.DataFrame
+    summary: dict[str, object]
+    repeats: bool
+
+    @classmethod
+    def load(cls, folder: Path) -> Dataset:
+        """Read a finished prepare stage."""
+        summary = json.loads((folder / "summary.json").read_text())
+        items, users, interactions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "users", "interactions"))
+        return cls(items, users, interactions, summary, bool(summary["repeats"]))
+
+    @property
+    def n_items(self) -> int:
+        """N, the size of the catalogue."""
+        return len(self.items)
+
+    @cached_property
+    def everything(self) -> Histories:
+        """All interactions of all users."""
+        return self._histories(self.interactions)
+
+    @cached_property
+    def training(self) -> Histories:
+        """The training interactions of all users, some of whom may have none."""
+        return self._histories(self.interactions.filter(pl.col("part") == TRAIN))
+
+    def ground_truth(self, part: Part, limit: int | None = None, seed: int = 0) -> GroundTruth:
+        """The queries of a part: each user's history up to their first target there, and the targets.
+
+        Unless repeats are allowed, a target that is already in the history is dropped, and so is a user left without targets.
+
+        Args:
+            limit: at most so many users, drawn with the seed; None takes all.
+        """
+        parts = self.interactions["part"].to_numpy()
+        rows = np.flatnonzero(parts == {"valid": VALID, "test": TEST}[part])
+        item_idx, user_idx = (self.interactions[name].to_numpy() for name in ("item_idx", "user_idx"))
+        users, first, counts = np.unique(user_idx[rows], return_index=True, return_counts=True)
+        start, stop = self.everything.offsets[users], rows[first]
+        lengths = stop - start
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
+        time = self.everything.time_E
+        queries = Histories(item_idx[entries], time[entries], offsets, time[stop])
+        target_offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        truth = GroundTruth(queries, item_idx[rows], target_offsets, users)
+        truth = _distinct(truth, drop_seen=not self.repeats, n_items=self.n_items)
+        if limit is not None and len(truth) > limit:
+            truth = truth.take(np.sort(np.random.default_rng(seed).choice(len(truth), limit, replace=False)))
+        return truth
+
+    def _histories(self, rows: pl.DataFrame) -> Histories:
+        counts = np.bincount(rows["user_idx"].to_numpy(), minlength=len(self.users))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        time = rows["time"].fill_null(float("nan")).to_numpy()
+        now = np.full(len(self.users), np.nan)
+        filled = np.flatnonzero(counts)
+        now[filled] = time[offsets[1:][filled] - 1]
+        return Histories(rows["item_idx"].to_numpy(), time, offsets, now)
+
+
+def _distinct(truth: GroundTruth, drop_seen: bool, n_items: int) -> GroundTruth:
+    """Each target once a query, without those already in the history if so asked, without queries that have none left."""
+    owner = truth.owner_E().astype(np.int64)
+    key = owner * n_items + truth.target_E
+    _, first = np.unique(key, return_index=True)
+    keep = np.zeros(len(key), bool)
+    keep[first] = True
+    if drop_seen:
+        seen = truth.queries.owner_E().astype(np.int64) * n_items + truth.queries.item_idx_E
+        keep &= ~np.isin(key, seen)
+    counts = np.bincount(owner[keep], minlength=len(truth))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return GroundTruth(truth.queries, truth.target_E[keep], offsets, truth.user_idx_B).take(np.flatnonzero(counts))

@@ -1,0 +1,43 @@
+"""Encoders: what an item says and is, as a vector."""
+
+# N items, D dimensions
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from genre.component import Component
+
+
+class Encoder(Component):
+    """Content to vectors. The pipeline centres (and, if asked, whitens) what comes out: see `transform.py`."""
+
+    kind = "encoder"
+    builtins: ClassVar[dict[str, str]] = {
+        "tfidf": "genre.encoders.tfidf:TfidfEncoder",
+        "static": "genre.encoders.static:StaticEncoder",
+        "language_model": "genre.encoders.language_model:LanguageModelEncoder",
+        "attributes": "genre.encoders.attributes:AttributesEncoder",
+    }
+
+    class Config(Component.Config):
+        whiten: bool = False
+        """Decorrelate the dimensions and give each unit variance, after subtracting the catalogue's mean (always done)."""
+        dim: int | None = None
+        """Keep only this many principal components; None keeps all."""
+
+    @abstractmethod
+    def fit(self, items: pl.DataFrame) -> None:
+        """Learn a vocabulary or categories from the catalogue; encoders with nothing to learn do nothing."""
+
+    @abstractmethod
+    def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
+        """Vectors of shape (N, D) from the columns `item_id`, `text` and the catalogue's attributes.
+
+        An item that says nothing gets a zero vector, never NaN. Works for items and for free text (a frame with `text` alone).
+        """

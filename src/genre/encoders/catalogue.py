@@ -1,0 +1,66 @@
+"""A catalogue's vectors: an encoder and its transform, fitted, stored and loaded as one."""
+
+# N items, K dimensions
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from genre.encoders import Encoder
+from genre.encoders.transform import Transform
+
+VECTORS = "item_vectors.safetensors"
+
+
+@dataclass(frozen=True)
+class CatalogueEncoder:
+    """Puts new items and free text into the same space as the catalogue's vectors."""
+
+    encoder: Encoder
+    transform: Transform
+
+    def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
+        """Vectors of shape (N, K); an item that says nothing gets the zero vector, which is the catalogue's mean."""
+        return self.transform.apply(self.encoder.encode(items))
+
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Vectors of free text, shape (N, K); zero where the encoder reads no text."""
+        return self.encode(pl.DataFrame({"text": list(texts)}, schema={"text": pl.String}))
+
+    def save(self, folder: Path, vectors_NK: npt.NDArray[np.float32]) -> None:
+        """Write `encoder/`, `transform.safetensors` and, for the whole catalogue, `item_vectors.safetensors`."""
+        self.encoder.save(folder / "encoder")
+        self.transform.save(folder)
+        save_file({"vectors": np.ascontiguousarray(vectors_NK, np.float32)}, folder / VECTORS)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls(Encoder.load(folder / "encoder"), Transform.load(folder))
+
+
+def fit_catalogue(encoder: Encoder, items: pl.DataFrame) -> tuple[npt.NDArray[np.float32], Transform]:
+    """Fit an encoder and its transform on a catalogue, and give the catalogue's vectors, shape (N, K)."""
+    encoder.fit(items)
+    raw_ND = encoder.encode(items)
+    transform = Transform.fit(raw_ND, encoder.config.whiten, encoder.config.dim)
+    return transform.apply(raw_ND), transform
+
+
+def load_vectors(folder: Path) -> npt.NDArray[np.float32]:
+    """The catalogue's stored vectors, shape (N, K), in the order of the items.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    if not (folder / VECTORS).is_file():
+        raise FileNotFoundError(f"{folder} holds no item vectors: {VECTORS} is missing")
+    return load_file(folder / VECTORS)["vectors"]

@@ -1,0 +1,1 @@
+"""How good the lists are, and how sure we can be."""

@@ -1,0 +1,119 @@
+"""What an evaluation found: values with intervals and protocol, per user and per group, to and from plain files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from genre.evaluation.intervals import Interval
+from genre.evaluation.protocol import Measured, Protocol
+
+
+@dataclass(frozen=True)
+class Group:
+    """The same metrics over some of the targets; `metrics` is empty where the group is.
+
+    Attributes:
+        kind: `items`, `users` or `history`.
+        users: users with such a target; `targets` of them in all.
+    """
+
+    kind: str
+    label: str
+    users: int
+    targets: int
+    metrics: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One system under one protocol.
+
+    Attributes:
+        metrics: by printed name, `ndcg@10`, under `protocol`.
+        other: the same with the mask the other way round: unmasked where the protocol masks the history.
+        beyond: coverage, gini, novelty, tail share, and with vectors or categories diversity and calibration.
+        groups: cold and warm items, cold and warm users, history lengths.
+        nan_scores: scores that were not a number; anything but 0 is a defect of the scorer.
+        per_user: `user_idx`, `history_length`, `targets` and one column a metric.
+    """
+
+    protocol: Protocol
+    metrics: dict[str, Interval]
+    other: dict[str, Interval]
+    beyond: dict[str, float]
+    groups: list[Group]
+    nan_scores: int
+    per_user: pl.DataFrame
+
+    def __getitem__(self, name: str) -> Measured:
+        if name not in self.metrics:
+            raise KeyError(f"no metric {name!r}; measured: {', '.join(self.metrics)}")
+        return Measured(name, self.metrics[name], self.protocol)
+
+    def group(self, label: str) -> Group:
+        """The group whose label begins so: `cold items`."""
+        for group in self.groups:
+            if group.label.startswith(label):
+                return group
+        raise KeyError(f"no group {label!r}; there are: {', '.join(group.label for group in self.groups)}")
+
+    def lines(self, *names: str) -> list[str]:
+        """Printed values with their protocol, of all metrics or of some; cold items and cold users after them, where there are any."""
+        said = [str(self[name]) for name in names or self.metrics]
+        for group in self.groups:
+            if group.label.startswith("cold") and group.metrics:
+                about = f"{group.label}, {group.users:,} of them" if group.kind == "users" else f"{group.label}, {group.targets:,} targets"
+                said += [str(Measured(name, group.metrics[name], self.protocol, about)) for name in names or self.metrics]
+        return said
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like, all but `per_user`."""
+        plain = {name: getattr(self, name) for name in ("beyond", "nan_scores")}
+        return {
+            "protocol": asdict(self.protocol),
+            "metrics": {name: asdict(interval) for name, interval in self.metrics.items()},
+            "other": {name: asdict(interval) for name, interval in self.other.items()},
+            "groups": [asdict(group) for group in self.groups],
+            **plain,
+        }
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any], per_user: pl.DataFrame) -> Self:
+        """Back from `as_dict` and the frame."""
+        return cls(
+            protocol=Protocol.of(saved["protocol"]),
+            metrics=_intervals(saved["metrics"]),
+            other=_intervals(saved["other"]),
+            beyond=dict(saved["beyond"]),
+            groups=[Group(**(group | {"metrics": _intervals(group["metrics"])})) for group in saved["groups"]],
+            nan_scores=saved["nan_scores"],
+            per_user=per_user,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `metrics.json` and `per_user.parquet`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n")
+        self.per_user.write_parquet(folder / "per_user.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        file = folder / "metrics.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{folder} holds no evaluation: metrics.json is missing")
+        return cls.of(json.loads(file.read_text()), pl.read_parquet(folder / "per_user.parquet"))
+
+
+def _intervals(saved: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
+    return {name: Interval(**interval) for name, interval in saved.items()}

@@ -1,0 +1,66 @@
+"""Exact top-k: the best items of every row of scores, without those that may not be shown."""
+
+# B queries, N items, K places of a list
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from genre.types import Bools, Floats, Histories
+
+PAD = -1
+"""Stands in a list's places for which no item was left."""
+
+
+def top_k(scores_BN: Floats, k: int, excluded: Histories | Bools | None = None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The k best items of each row, best first; of equal scores the lower index comes first, so lists are reproducible.
+
+    Args:
+        scores_BN: higher is better; an item whose score is NaN or -inf is in no list.
+        k: places a list.
+        excluded: items that may not be shown: row b's history, or a mask of shape (B, N), True where excluded.
+
+    Returns:
+        Item indices and their scores, both of shape (B, k); where fewer than k items are left, -1 and -inf fill the end.
+
+    Raises:
+        ValueError: the shapes do not fit, or k is below 1.
+    """
+    if scores_BN.ndim != 2:
+        raise ValueError(f"scores need shape (queries, items), got {scores_BN.shape}")
+    if k < 1:
+        raise ValueError(f"a list needs at least one place, got k={k}")
+    n_queries, n_items = scores_BN.shape
+    if excluded is not None:
+        shape = (len(excluded), n_items) if isinstance(excluded, Histories) else excluded.shape
+        if shape != (n_queries, n_items):
+            raise ValueError(f"excluded is for {shape} (queries, items), scores are {scores_BN.shape}")
+    item_idx_BK = np.full((n_queries, k), PAD, np.int64)
+    score_BK = np.full((n_queries, k), -np.inf, np.float32)
+    for b in range(n_queries):
+        # One row at a time: it stays in the cache, and the caller's scores stay as they are.
+        row_N = np.array(scores_BN[b], np.float32)
+        if isinstance(excluded, Histories):
+            row_N[excluded.items(b)] = -np.inf
+        elif excluded is not None:
+            row_N[excluded[b]] = -np.inf
+        best = _best(row_N, k)
+        item_idx_BK[b, : len(best)] = best
+        score_BK[b, : len(best)] = row_N[best]
+    return item_idx_BK, score_BK
+
+
+def _best(row_N: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    """Indices of the k largest finite-or-+inf entries, best first; at most k. Sets NaN to -inf in place."""
+    np.copyto(row_N, -np.inf, where=np.isnan(row_N))
+    if k >= len(row_N):
+        chosen = np.flatnonzero(row_N > -np.inf)
+    else:
+        # Partitioning leaves the choice among equals at the border to chance: take its value only, and choose by index.
+        border = np.partition(row_N, len(row_N) - k)[len(row_N) - k]
+        chosen = np.flatnonzero(row_N > border)
+        if border > -np.inf:
+            equals = np.flatnonzero(row_N == border)[: k - len(chosen)]
+            chosen = np.concatenate([chosen, equals])
+    return chosen[np.lexsort((chosen, -row_N[chosen]))]

@@ -1,0 +1,167 @@
+"""The pipeline: every stage reads folders and writes one folder."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from genre.component import build
+from genre.config import GenreConfig, dump_config, load_config, load_run_config
+from genre.data.checks import Finding
+from genre.data.checks import check as check_data
+from genre.data.dataset import Dataset, Part
+from genre.data.preparing import prepare as prepare_data
+from genre.data.readers import Reader
+from genre.data.splitting import Split
+from genre.data.text import render
+from genre.encoders import Encoder
+from genre.encoders.catalogue import CatalogueEncoder, fit_catalogue, load_vectors
+from genre.evaluation.beyond_accuracy import category_shares
+from genre.evaluation.evaluator import Catalogue
+from genre.evaluation.evaluator import evaluate as evaluate_ranker
+from genre.evaluation.result import Result
+from genre.rankers import Ranker
+from genre.reporting import report
+from genre.runs import Run
+from genre.types import Training
+
+RUNS = Path("runs")
+
+
+def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, force: bool = False, folder: Path | None = None) -> Run:
+    """Every stage of a configuration, in order; what is fresh is skipped, what was killed goes on.
+
+    Args:
+        config: a configuration or its YAML file, with `a.b=c` changes on top.
+        force: do everything again.
+        folder: where to; runs/NAME by default.
+    """
+    if not isinstance(config, GenreConfig):
+        config = load_config(config, overrides)
+    run = Run(folder or RUNS / config.name)
+    with run.locked():
+        (run.folder / "config.yaml").write_text(dump_config(config))
+        prepare(config, run, force)
+        for name in config.encoders:
+            embed(config, run, name, force)
+        for name in config.rankers:
+            rank(config, run, name, force)
+        if config.data.split.use != "none":
+            for name in config.rankers:
+                evaluate(config, run, name, force)
+            report([run.folder], run.folder / "report.html")
+    return run
+
+
+def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """Files to typed tables, ids, text and split."""
+    data, reader = config.data, build(Reader, config.data.reader)
+
+    def work(folder: Path) -> None:
+        settings = data.model_dump(exclude={"reader", "split"})
+        prepare_data(reader, build(Split, data.split), folder, **settings)
+
+    run.stage("prepare", data.model_dump(mode="json"), (), work, files=reader.sources(), force=force)
+
+
+def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
+    """Vectors for every item, from one encoder."""
+
+    def work(folder: Path) -> None:
+        encoder = build(Encoder, config.encoders[name])
+        vectors_ND, transform = fit_catalogue(encoder, Dataset.load(run.path("prepare")).items)
+        CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
+
+    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), ("prepare",), work, force=force)
+
+
+def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
+    """One ranker, learnt from the training interactions and the vectors and rankers it names."""
+    settings = config.rankers[name]
+    chosen_file = run.folder / "chosen.json"
+    chosen = json.loads(chosen_file.read_text()) if chosen_file.is_file() else {}
+    everything = config.data.split.use == "none"
+    if everything and name in chosen:
+        settings = type(settings).model_validate({**settings.model_dump(), **chosen[name]})
+
+    def work(folder: Path) -> None:
+        dataset = Dataset.load(run.path("prepare"))
+        ranker = build(Ranker, settings)
+        members = {member: Ranker.load(run.path(f"rank/{member}")) for member in settings.members()}
+        validation = None if everything else dataset.ground_truth("valid")
+        content = content_of(run, settings.encoders())
+        ranker.fit(Training(dataset.training, dataset.n_items, content, validation, dataset.repeats, members, config.seed), folder)
+        ranker.save(folder)
+        if not everything:
+            chosen_file.write_text(json.dumps(chosen | {name: ranker.chosen()}, indent=2) + "\n")
+
+    inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
+    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, force=force)
+
+
+def content_of(run: Run, encoders: Iterable[str]) -> npt.NDArray[np.float32] | None:
+    """The item vectors of some encoders side by side; None of none."""
+    vectors = [load_vectors(run.path(f"embed/{name}")) for name in encoders]
+    return np.concatenate(vectors, axis=1) if vectors else None
+
+
+def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
+    """One ranker, judged on the test part over the whole catalogue."""
+
+    def work(folder: Path) -> None:
+        dataset, ranker = Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}"))
+        judge(config, dataset, ranker, content_of(run, config.encoders), "test", name).save(folder)
+
+    settings = {"evaluate": config.evaluate.model_dump(mode="json"), "seed": config.seed}
+    run.stage(
+        f"evaluate/{name}", settings, ("prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"), work, force=force
+    )
+
+
+def judge(
+    config: GenreConfig, dataset: Dataset, ranker: Ranker, content_ND: npt.NDArray[np.float32] | None, part: Part, name: str
+) -> Result:
+    """A ranker's metrics on a part of the split, with the protocol in words."""
+    settings = config.evaluate
+    truth = dataset.ground_truth(part, settings.users, config.data.seed)
+    categories = category_shares(dataset.items[settings.category])[0] if settings.category else None
+    counts_N = np.bincount(dataset.training.item_idx_E, minlength=dataset.n_items)
+    protocol = f"{dataset.summary['protocol']}{'' if part == 'test' else ', validation'}"
+    return evaluate_ranker(
+        ranker.score, truth, Catalogue(counts_N, content_ND, categories), protocol, settings, dataset.repeats, what=f"evaluating {name}"
+    )
+
+
+def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Iterator[tuple[str, Result]]:
+    """Rankers of a finished run on a part of the split, without writing anything.
+
+    Raises:
+        ValueError: no such ranker or part.
+    """
+    if part not in ("valid", "test"):
+        raise ValueError(f"there is no part {part!r}; valid or test")
+    run, config = Run(folder), load_run_config(folder)
+    if missing := [name for name in names if name not in config.rankers]:
+        raise ValueError(f"{folder} has no ranker {missing[0]!r}; it has {', '.join(config.rankers)}")
+    dataset = Dataset.load(run.path("prepare"))
+    content = content_of(run, config.encoders)
+    for name in names or config.rankers:
+        yield name, judge(config, dataset, Ranker.load(run.path(f"rank/{name}")), content, "test" if part == "test" else "valid", name)
+
+
+def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Finding], pl.DataFrame]:
+    """What is wrong with the data of a configuration, and the rows that could not be read."""
+    settings = load_config(config, overrides)
+    with tempfile.TemporaryDirectory() as scratch:
+        tables = build(Reader, settings.data.reader).read(Path(scratch))
+        items = None if tables.items is None else tables.items.collect()
+        if items is not None:
+            items = items.with_columns(render(items, settings.data.text).alias("text"))
+        return check_data(tables.events, items, time.time()), tables.rejected

@@ -1,0 +1,90 @@
+"""What a trained sequence model is reduced to: item vectors, the tower that reads a history, and how content becomes a vector."""
+
+# B queries, L entries of a row, D embedding, N items, M new items, S items seen in training, F content dimensions
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from genre.rankers.transformer import NextItem, Tower, projection
+from genre.types import Histories, Ints
+
+QUERIES_AT_ONCE = 512
+
+
+class Scorer(nn.Module):
+    """Dot products of item vectors with the tower's reading of a history, always in float32."""
+
+    items_ND: Tensor
+    known_N: Tensor
+
+    def __init__(self, tower: Tower, project: nn.Module | None, items_ND: Tensor, known_N: Tensor) -> None:
+        super().__init__()
+        self.tower, self.project = tower, project
+        self.register_buffer("items_ND", items_ND)
+        self.register_buffer("known_N", known_N)
+
+    @classmethod
+    @torch.inference_mode()
+    def after_training(cls, model: NextItem, seen_S: Ints, content_NF: npt.NDArray[np.float32] | None, n_items: int) -> Scorer:
+        """The vectors of all items from a model in evaluation mode: items without a click by their content alone, else unknown."""
+        device = model.tower.unknown_D.device
+        items_ND = torch.zeros(n_items, len(model.tower.unknown_D), device=device)
+        known_N = torch.full((n_items,), content_NF is not None, device=device)
+        seen = torch.from_numpy(seen_S).to(device)
+        items_ND[seen], known_N[seen] = model.items(), True
+        if content_NF is not None and model.items.project is not None:
+            fresh = np.setdiff1d(np.arange(n_items), seen_S)
+            items_ND[torch.from_numpy(fresh).to(device)] = model.items.project(torch.from_numpy(content_NF[fresh]).to(device))
+        return cls(model.tower, model.items.project, items_ND, known_N).eval()
+
+    @classmethod
+    def from_state(cls, tower: Tower, state: Mapping[str, npt.NDArray[np.generic]]) -> Scorer:
+        """From what `state_dict` gave."""
+        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+        width = tensors["project.0.weight"].shape[1] if "project.0.weight" in tensors else None
+        project = None if width is None else projection(width, tensors["items_ND"].shape[1])
+        found = cls(tower, project, tensors["items_ND"].clone(), tensors["known_N"].clone())
+        found.load_state_dict(tensors)
+        return found.eval()
+
+    @torch.inference_mode()
+    def extend(self, content_MF: npt.NDArray[np.float32] | None, m: int) -> None:
+        """Add items: by their content where the model reads content, else as items that nobody knows."""
+        rows_MD = torch.zeros(m, self.items_ND.shape[1], device=self.items_ND.device)
+        if self.project is not None:
+            if content_MF is None or len(content_MF) != m:
+                raise ValueError(f"{m} new items need as many rows of content, got {0 if content_MF is None else len(content_MF)}")
+            rows_MD = self.project(torch.from_numpy(content_MF).to(rows_MD.device))
+        self.items_ND = torch.cat([self.items_ND, rows_MD])
+        self.known_N = torch.cat([self.known_N, torch.full((m,), self.project is not None, device=rows_MD.device)])
+
+    @torch.inference_mode()
+    def score(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """Scores (B, N), a few queries at a time. An empty history is read as one unknown entry; an unknown item comes below all others."""
+        found_BN = np.empty((len(queries), len(self.items_ND)), np.float32)
+        by_length = np.argsort(queries.lengths, kind="stable")  # neighbours of like length hold little padding
+        for start in range(0, len(by_length), QUERIES_AT_ONCE):
+            rows = by_length[start : start + QUERIES_AT_ONCE]
+            part_BN = self._user_vectors(queries.take(rows)) @ self.items_ND.T
+            if not bool(self.known_N.all()):
+                lowest_B1 = part_BN[:, self.known_N].amin(1, keepdim=True) if bool(self.known_N.any()) else part_BN[:, :1]
+                part_BN = torch.where(self.known_N, part_BN, lowest_B1 - 1)
+            found_BN[rows] = part_BN.cpu().numpy()
+        return found_BN
+
+    def _user_vectors(self, queries: Histories) -> Tensor:
+        device = self.items_ND.device
+        queries = queries.newest(len(self.tower.position_LD))
+        length_B = np.maximum(queries.lengths, 1)
+        real_BL = np.arange(length_B.max()) < queries.lengths[:, None]
+        item_BL = np.zeros(real_BL.shape, np.int64)
+        item_BL[real_BL] = queries.item_idx_E
+        item = torch.from_numpy(item_BL).to(device)
+        hidden_BLD: Tensor = self.tower(self.items_ND[item], self.known_N[item] & torch.from_numpy(real_BL).to(device))
+        return hidden_BLD[torch.arange(len(queries), device=device), torch.from_numpy(length_B - 1).to(device)]

@@ -1,0 +1,154 @@
+"""Sequential: a causal transformer reads the history and predicts the next item (after SASRec, with losses that do it justice)."""
+
+# B queries, L entries of a window, T real places of a batch, D embedding, N items, S items seen in training, F content dimensions
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveInt, model_validator
+
+from genre.component import Arrays
+from genre.rankers import Ranker
+from genre.rankers.validation import ndcg, sample
+from genre.rankers.windows import Batch, Windows, cut
+from genre.training import Optimisation, choose_device, train
+from genre.types import Histories, Ints, Training
+
+if TYPE_CHECKING:  # configs are read without torch
+    from torch import Tensor
+
+    from genre.rankers.scorer import Scorer
+    from genre.rankers.transformer import Tower
+
+FULL_UP_TO = 50_000
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SequentialRanker(Ranker):
+    """Scores an item by the dot product of its vector with what the transformer makes of the history."""
+
+    class Config(Ranker.Config, Optimisation):
+        use: str = "sequential"
+        content: tuple[str, ...] = ()
+        """Encoders whose vectors stand beside each item's learned one; none: ids only, and untouched items come last."""
+        embedding_dim: PositiveInt = 128
+        """Length of the item vectors."""
+        layers: PositiveInt = 1
+        """Transformer blocks."""
+        heads: PositiveInt = 2
+        """Attention heads; must divide embedding_dim."""
+        max_history: PositiveInt = 50
+        """How many of the newest entries are read."""
+        batch_size: PositiveInt = 4096
+        """History entries a step, so that a step costs the same whatever the lengths."""
+        dropout: Share = 0.3
+        """Within the blocks."""
+        input_dropout: Share = 0.3
+        """Of the vectors that enter the first block."""
+        item_mask: Share = 0.2
+        """Share of the entries hidden from the model while it trains."""
+        id_dropout: Share = 0.1
+        """With content: how often an item's learned vector is left out in training, so that content learns to stand alone."""
+        loss: Literal["auto", "full", "sampled"] = "auto"
+        """Softmax over the whole catalogue or over sampled negatives; auto: full up to 50,000 items."""
+        negatives: PositiveInt = 2048
+        """Draws of shared negatives a step, for the sampled loss."""
+        popularity_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+        """How many of the negatives are drawn by popularity, the others uniformly."""
+        validation_users: PositiveInt = 4000
+        """Validation queries at most, drawn once by the seed."""
+
+        @model_validator(mode="after")
+        def _heads_divide(self) -> SequentialRanker.Config:
+            if self.embedding_dim % self.heads:
+                raise ValueError(f"embedding_dim {self.embedding_dim} is not a multiple of heads {self.heads}")
+            return self
+
+        def encoders(self) -> tuple[str, ...]:
+            """Names of the encoders whose vectors it reads."""
+            return self.content
+
+    config: Config
+    _scorer: Scorer
+
+    def fit(self, training: Training, folder: Path) -> None:
+        """Train on every entry that has a successor; see Ranker.fit.
+
+        Raises:
+            ValueError: the config names encoders and there is no content, or the other way round.
+        """
+        import torch
+
+        from genre.rankers.scorer import Scorer
+        from genre.rankers.transformer import ItemVectors, NextItem
+
+        config, content_NF = self.config, training.content_ND
+        if bool(config.content) != (content_NF is not None):
+            raise ValueError(f"content is {list(config.content)}, but the training comes {'without' if content_NF is None else 'with'} it")
+        device = choose_device(config.device)
+        count_N = training.counts_N()
+        # Items nobody touched stay out of the softmax: as eternal negatives they would teach that what looks like them is bad.
+        seen_S = np.flatnonzero(count_N)
+        full = config.loss == "full" or (config.loss == "auto" and len(seen_S) <= FULL_UP_TO)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed)
+            content_SF = None if content_NF is None else torch.from_numpy(content_NF[seen_S])
+            items = ItemVectors(config.embedding_dim, content_SF, len(seen_S), config.id_dropout, sparse=not full)
+            model = NextItem(items, self._new_tower()).to(device)
+        compact_N = np.zeros(training.n_items, np.int32)
+        compact_N[seen_S] = np.arange(len(seen_S))
+        item_E = compact_N[training.histories.item_idx_E]
+        truth = training.validation
+        if truth:
+            truth = sample(truth, config.validation_users, np.random.default_rng(training.seed))
+
+        def batches(epoch: int, rng: np.random.Generator) -> Windows:
+            return Windows(item_E, *cut(training.histories, config.max_history, rng), config.batch_size, rng)
+
+        def loss(batch: Batch) -> Tensor:
+            return model.full_loss(batch) if full else model.sampled_loss(batch, chance_S, config.negatives)
+
+        def validate() -> float:
+            assert truth is not None
+            scorer = Scorer.after_training(model, seen_S, content_NF, training.n_items)
+            return ndcg(scorer.score, truth, training.n_items, training.repeats)
+
+        chance_S = torch.from_numpy(negative_chances(count_N[seen_S], config.popularity_share)).to(device)
+        if (training.histories.lengths > 1).any():  # else there is nothing to learn from
+            train(model, batches, loss, folder, config, validate if truth else None, training.seed, "sequential")
+        self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
+
+    def _new_tower(self) -> Tower:
+        from genre.rankers.transformer import Tower
+
+        c = self.config
+        return Tower(c.embedding_dim, c.layers, c.heads, c.max_history, c.dropout, c.input_dropout, c.item_mask)
+
+    def score(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """Dot products; without content, items that nobody touched come below all others. See Ranker.score."""
+        return self._scorer.score(queries)
+
+    def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
+        """New items by their content; without content they are items that nobody touched. See Ranker.extend."""
+        self._scorer.extend(content_MD, m)
+
+    def state(self) -> Arrays:
+        """The tower, the projection of content, and the finished item vectors."""
+        return {name: value.detach().cpu().numpy() for name, value in self._scorer.state_dict().items()}
+
+    def restore(self, state: Arrays) -> None:
+        """Take them back."""
+        from genre.rankers.scorer import Scorer
+
+        self._scorer = Scorer.from_state(self._new_tower(), state).to(choose_device(self.config.device))
+
+
+def negative_chances(count_S: Ints, popularity_share: float) -> npt.NDArray[np.float64]:
+    """The chance of each item in one draw: partly the same for all, partly by popularity."""
+    uniform_S = np.full(len(count_S), (1 - popularity_share) / max(len(count_S), 1))
+    chance_S: npt.NDArray[np.float64] = uniform_S + popularity_share * count_S / max(count_S.sum(), 1)
+    return chance_S

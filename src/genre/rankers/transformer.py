@@ -1,0 +1,158 @@
+"""The causal transformer behind `sequential`: item vectors, the tower that reads a history, and the loss of both."""
+
+# B rows, L entries of a row, T real places of all rows, D embedding, H heads, E a head's dimensions, N items, U some items, K negatives
+# F content dimensions
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genre.losses import draw_negatives, full_softmax, sampled_softmax
+from genre.rankers.windows import Batch
+
+
+class ItemVectors(nn.Module):
+    """What an item is to the model: a learned vector of its own beside what a small network makes of its content."""
+
+    content_NF: Tensor | None
+
+    def __init__(self, dim: int, content_NF: Tensor | None, n_items: int, id_dropout: float = 0.0, sparse: bool = False) -> None:
+        super().__init__()
+        self.id_dropout = id_dropout
+        self.ids = nn.Embedding(n_items, dim, sparse=sparse)
+        nn.init.normal_(self.ids.weight, std=0.02)
+        self.project = None if content_NF is None else projection(content_NF.shape[1], dim)
+        self.register_buffer("content_NF", content_NF, persistent=False)
+
+    def forward(self, item_U: Tensor | None = None) -> Tensor:
+        """Vectors (U, D) of some of the items; of all where none are named.
+
+        In training an item's own vector is left out now and then, so that the content learns to stand alone: that is how an item without
+        clicks is scored.
+        """
+        vectors_UD: Tensor = self.ids.weight if item_U is None else self.ids(item_U)
+        if self.project is None or self.content_NF is None:
+            return vectors_UD
+        if self.training and self.id_dropout:
+            vectors_UD = vectors_UD * (torch.rand(len(vectors_UD), 1, device=vectors_UD.device) >= self.id_dropout)
+        projected_UD: Tensor = self.project(self.content_NF if item_U is None else self.content_NF[item_U])
+        return vectors_UD + projected_UD
+
+
+def projection(content_dim: int, dim: int) -> nn.Sequential:
+    """From content to item vectors."""
+    out = nn.Linear(2 * dim, dim)
+    nn.init.normal_(out.weight, std=0.08 / (2 * dim) ** 0.5)  # about as long as a fresh learned vector
+    nn.init.zeros_(out.bias)
+    return nn.Sequential(nn.Linear(content_dim, 2 * dim), nn.GELU(), out)
+
+
+class Dropout(nn.Module):
+    """Dropout that draws one random byte an element, a tenth of the cost of a random float; the share is rounded to 1/256."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.cut = round(share * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop in training, pass on otherwise."""
+        if not self.training or self.cut == 0:
+            return x
+        words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.cut
+        return x * (keep.to(x.dtype) * (256 / (256 - self.cut)))
+
+
+class Block(nn.Module):
+    """Pre-norm causal self-attention and a two-layer perceptron, each added to what came in."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.feed_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query_key_value, self.attention_out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.feed_in, self.feed_out = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """The states of all places, each from itself and those to its left."""
+        x_BLD = x_BLD + self.dropout(self.attention_out(self._attend(self.query_key_value(self.attention_norm(x_BLD)))))
+        fed_BLD: Tensor = self.dropout(self.feed_out(functional.gelu(self.feed_in(self.feed_norm(x_BLD)))))
+        return x_BLD + fed_BLD
+
+    def _attend(self, packed_BLX: Tensor) -> Tensor:
+        b, length, width = packed_BLX.shape
+        if packed_BLX.device.type == "cpu":  # torch's CPU kernel is faster in float32, its backward by a factor of two
+            packed_BLX = packed_BLX.float()
+        split = packed_BLX.view(b, length, 3, self.heads, width // 3 // self.heads)
+        query_BHLE, key_BHLE, value_BHLE = split.permute(2, 0, 3, 1, 4).unbind(0)
+        with torch.autocast(packed_BLX.device.type, enabled=False):
+            mixed_BHLE = functional.scaled_dot_product_attention(query_BHLE, key_BHLE, value_BHLE, is_causal=True)
+        return mixed_BHLE.transpose(1, 2).reshape(b, length, width // 3)
+
+
+class Tower(nn.Module):
+    """Reads a history of item vectors; what stands at each place predicts the entry after it.
+
+    Rows are padded on the right: being causal, no real place ever sees the padding, so it needs no mask.
+    """
+
+    def __init__(
+        self, dim: int, layers: int, heads: int, longest: int, dropout: float = 0.0, input_dropout: float = 0.0, item_mask: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.item_mask = item_mask
+        self.position_LD = nn.Parameter(torch.randn(longest, dim) * 0.02)
+        self.unknown_D = nn.Parameter(torch.randn(dim) * 0.02)
+        self.input_dropout = Dropout(input_dropout)
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, vectors_BLD: Tensor, known_BL: Tensor) -> Tensor:
+        """Hidden states (B, L, D). An entry that is not known is read as one vector that stands for all such."""
+        if self.training and self.item_mask:
+            known_BL = known_BL & (torch.rand(known_BL.shape, device=known_BL.device) >= self.item_mask)
+        x_BLD = torch.where(known_BL[..., None], vectors_BLD, self.unknown_D) + self.position_LD[: vectors_BLD.shape[1]]
+        x_BLD = self.input_dropout(x_BLD)
+        for block in self.blocks:
+            x_BLD = block(x_BLD)
+        hidden_BLD: Tensor = self.norm(x_BLD)
+        return hidden_BLD
+
+
+class NextItem(nn.Module):
+    """Item vectors and tower together, with the loss of a batch of windows; indices count the items seen in training."""
+
+    def __init__(self, items: ItemVectors, tower: Tower) -> None:
+        super().__init__()
+        self.items, self.tower = items, tower
+
+    def full_loss(self, batch: Batch) -> Tensor:
+        """Against every item."""
+        input_BL, target_T, real_BL = self._to_device(batch)
+        items_ND = self.items()
+        return full_softmax(self._hidden(items_ND, input_BL, real_BL), items_ND, target_T)
+
+    def sampled_loss(self, batch: Batch, chance_N: Tensor, draws: int) -> Tensor:
+        """Against shared negatives; only the vectors of items that occur are made."""
+        input_BL, target_T, real_BL = self._to_device(batch)
+        negative_K, hit_T, inclusion_K = draw_negatives(target_T, chance_N, draws)
+        item_U, place = torch.unique(torch.cat([input_BL.flatten(), target_T, negative_K]), return_inverse=True)
+        items_UD = self.items(item_U)
+        input_P, positive_T, place_K = place.split([input_BL.numel(), len(target_T), len(negative_K)])
+        hidden_TD = self._hidden(items_UD, input_P.view(input_BL.shape), real_BL)
+        return sampled_softmax(hidden_TD, items_UD.index_select(0, positive_T), items_UD.index_select(0, place_K), hit_T, inclusion_K)
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        device = self.tower.unknown_D.device
+        target_T = batch.target_BL[batch.real_BL]
+        return (
+            torch.from_numpy(batch.input_BL).to(device), torch.from_numpy(target_T).to(device), torch.from_numpy(batch.real_BL).to(device),
+        )  # fmt: skip
+
+    def _hidden(self, items_UD: Tensor, input_BL: Tensor, real_BL: Tensor) -> Tensor:
+        vectors_BLD = items_UD.index_select(0, input_BL.flatten()).view(*input_BL.shape, -1)
+        hidden_BLD: Tensor = self.tower(vectors_BLD, torch.ones_like(real_BL))
+        return hidden_BLD.flatten(0, 1) if bool(real_BL.all()) else hidden_BLD[real_BL]

@@ -1,0 +1,260 @@
+"""The recommender: a finished run, asked for lists."""
+
+# B users of a batch, N items, L events of a history, n slate
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow.parquet as pq
+
+from genre.component import build
+from genre.config import GenreConfig, load_run_config
+from genre.data.dataset import Dataset
+from genre.data.text import render
+from genre.encoders.catalogue import CatalogueEncoder, load_vectors
+from genre.explanation import strongest_event
+from genre.index import top_k
+from genre.policies import Policy
+from genre.progress import track
+from genre.rankers import Ranker
+from genre.runs import Run
+from genre.types import Candidates, Floats, Histories, Ints, Recommendation
+
+BATCH = 256
+CANDIDATES = 500
+"""How many of the best scores a policy chooses from."""
+Vectors = npt.NDArray[np.float32]
+RECOMMENDED = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32, "score": pl.Float32}
+
+
+class Recommender:
+    """Lists for users of the run, for strangers with a history, for a text.
+
+    Items of a history are never recommended unless the run allows repeats (`data.repeats`).
+    """
+
+    def __init__(
+        self, config: GenreConfig, dataset: Dataset, ranker: Ranker, encoders: dict[str, CatalogueEncoder], vectors: dict[str, Vectors]
+    ) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.ranker = ranker
+        self.encoders = encoders
+        self.vectors = vectors
+        self.policy = build(Policy, config.policy)
+        self.items = dataset.items
+        self._item_idx = {item: i for i, item in enumerate(self.items["item_id"])}
+        self._user_idx = {user: i for i, user in enumerate(dataset.users["user_id"])}
+
+    @classmethod
+    def load(cls, folder: str | Path, ranker: str | None = None) -> Self:
+        """A run's folder; `ranker` picks another rung than the one served.
+
+        Raises:
+            FileNotFoundError: there is no run, or the stage has not run.
+        """
+        run = Run(Path(folder))
+        config = load_run_config(run.folder)
+        name = ranker or config.served
+        if name not in config.rankers:
+            raise ValueError(f"{folder} has no ranker {name!r}; it has {', '.join(config.rankers)}")
+        encoders = {encoder: CatalogueEncoder.load(run.path(f"embed/{encoder}")) for encoder in config.encoders}
+        vectors = {encoder: load_vectors(run.path(f"embed/{encoder}")) for encoder in config.encoders}
+        return cls(config, Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}")), encoders, vectors)
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        n: int = 10,
+        *,
+        history: Sequence[str] | None = None,
+        text: str | None = None,
+        exclude: Iterable[str] = (),
+        explain: bool = False,
+        seed: int | None = None,
+    ) -> list[Recommendation]:
+        """The best n items.
+
+        Args:
+            user_id: a user of the run; one nobody knows is served as someone without a history.
+            history: item ids, oldest first, instead of (or for lack of) what the run knows of the user.
+            text: what is looked for, in words; alone it ranks by content, beside a history it is added to the scores.
+            exclude: item ids that must not be shown.
+            explain: say which event of the history, taken away, would lower each score most.
+            seed: of policies that explore; None draws anew.
+
+        Raises:
+            ValueError: n below 1, an unknown item in the history or in exclude, a text where no encoder reads text.
+        """
+        if n < 1:
+            raise ValueError(f"n is {n}; a list has at least one item")
+        query = self._query(user_id, history)
+        scores_N = self._scores(query, text)
+        banned = [self._index(item, "exclude") for item in exclude]
+        if not self.config.data.repeats:
+            banned.extend(query.item_idx_E.tolist())
+        rng = np.random.default_rng(seed)
+        shown = self._slates(scores_N[None], n, Histories.of([banned]), rng)[0]
+        shown = shown[shown >= 0]
+        reasons = self._reasons(query, shown) if explain else [None] * len(shown)
+        ids, titles = self.items["item_id"], self.items["shown"]
+        return [
+            Recommendation(ids[i], place, float(scores_N[i]), titles[i], reason)
+            for place, (i, reason) in enumerate(zip(shown.tolist(), reasons, strict=True), 1)
+        ]
+
+    def history(self, user_id: str, n: int = 10) -> list[Recommendation]:
+        """A user's newest n items, newest first; the score is how often it occurs."""
+        items = self._query(user_id, None).item_idx_E[::-1]
+        counts = np.bincount(items, minlength=1)
+        ids, titles = self.items["item_id"], self.items["shown"]
+        return [Recommendation(ids[i], place, float(counts[i]), titles[i]) for place, i in enumerate(items[:n].tolist(), 1)]
+
+    def recommend_batch(self, user_ids: Sequence[str], n: int = 10) -> pl.DataFrame:
+        """Lists for many users: `user_id, item_id, rank, score`."""
+        frames = list(self._batches(user_ids, n))
+        return pl.concat(frames) if frames else pl.DataFrame(schema=RECOMMENDED)
+
+    def recommend_all(self, out: str | Path, n: int = 10) -> int:
+        """Lists for every user of the run, streamed to a Parquet file that appears only when complete; returns its rows."""
+        out = Path(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(f".{out.name}.partial")
+        users = self.dataset.users["user_id"].to_list()
+        rows, writer = 0, None
+        for frame in track(self._batches(users, n), "recommending", total=-(-len(users) // BATCH)):
+            table = frame.to_arrow()
+            writer = writer or pq.ParquetWriter(partial, table.schema)
+            writer.write_table(table)
+            rows += len(frame)
+        if writer is not None:
+            writer.close()
+            partial.rename(out)
+        return rows
+
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Items joined the catalogue: `item_id` and the columns that the text template and the encoders read. Recommendable at once.
+
+        Raises:
+            ValueError: an id is there already, or a column is missing.
+        """
+        if "item_id" not in items.columns:
+            raise ValueError(f"new items need a column item_id; there is {', '.join(items.columns)}")
+        items = items.with_columns(pl.col("item_id").cast(pl.String))
+        known = [item for item in items["item_id"] if item in self._item_idx]
+        if known or items["item_id"].n_unique() < len(items):
+            raise ValueError(f"item ids must be new and distinct: {', '.join(known[:5]) or 'one is given twice'}")
+        items = items.with_columns(render(items, self.config.data.text).alias("text"))
+        title = next((name for name in (self.config.data.title, "title", "name") if name and name in items.columns), "item_id")
+        items = items.with_columns(
+            pl.col(title).cast(pl.String).fill_null(pl.col("item_id")).alias("shown"),
+            pl.int_range(self.n_items, self.n_items + len(items), dtype=pl.Int32).alias("item_idx"),
+        )
+        content = {name: encoder.encode(items) for name, encoder in self.encoders.items()}
+        for leaf in self.ranker.leaves():
+            read = [content[name] for name in leaf.config.encoders()]
+            leaf.extend(np.concatenate(read, axis=1) if read else None, len(items))
+        self.vectors = {name: np.concatenate([self.vectors[name], content[name]]) for name in self.vectors}
+        self._item_idx |= {item: self.n_items + i for i, item in enumerate(items["item_id"])}
+        self.items = pl.concat([self.items, items], how="diagonal_relaxed").select(self.items.columns)
+
+    @property
+    def n_items(self) -> int:
+        """The catalogue's size now."""
+        return len(self.items)
+
+    def _query(self, user_id: str | None, history: Sequence[str] | None) -> Histories:
+        if history is not None:
+            return Histories.of([[self._index(item, "history") for item in history]])
+        user = self._user_idx.get(str(user_id)) if user_id is not None else None
+        return self.dataset.everything.take(np.array([user])) if user is not None else Histories.of([[]])
+
+    def _index(self, item_id: str, where: str) -> int:
+        index = self._item_idx.get(str(item_id))
+        if index is None:
+            raise ValueError(f"{where}: there is no item {item_id!r} in the catalogue")
+        return index
+
+    def _scores(self, query: Histories, text: str | None) -> Floats:
+        if text is None:
+            return self.ranker.score(query)[0]
+        close_N = self._closeness(text)
+        return close_N if len(query.item_idx_E) == 0 else _standardised(self.ranker.score(query)[0]) + _standardised(close_N)
+
+    def _closeness(self, text: str) -> Floats:
+        """Cosine of every item to a text, averaged over the encoders that read text."""
+        found = []
+        for name, encoder in self.encoders.items():
+            vector = encoder.encode_texts([text])[0]
+            if np.linalg.norm(vector) > 0:
+                found.append(_unit(self.vectors[name]) @ (vector / np.linalg.norm(vector)))
+        if not found:
+            reads = "none of its words is known" if self.encoders else "the run has no encoder; add one under `encoders:`"
+            raise ValueError(f"text {text!r} says nothing to any encoder: {reads}")
+        return np.mean(found, axis=0, dtype=np.float32)
+
+    def _slates(self, scores_BN: Floats, n: int, banned: Histories | None, rng: np.random.Generator) -> Ints:
+        """What the policy shows of each query's best candidates: item indices (B, n), -1 where a list is shorter."""
+        candidates_BK, _ = top_k(scores_BN, max(n, CANDIDATES), banned)
+        slates_Bn = np.full((len(scores_BN), n), -1, np.int64)
+        for slate_n, candidates_K, scores_N in zip(slates_Bn, candidates_BK, scores_BN, strict=True):
+            allowed = candidates_K[candidates_K >= 0]
+            picks = self.policy.select(Candidates(allowed, scores_N[allowed], self._unit_vectors(allowed)), n, rng).item_idx
+            slate_n[: len(picks)] = picks
+        return slates_Bn
+
+    def _unit_vectors(self, rows: Ints) -> Vectors | None:
+        first = next(iter(self.vectors.values()), None)
+        return None if first is None else _unit(first[rows])
+
+    def _reasons(self, query: Histories, items: Ints) -> list[str | None]:
+        events = strongest_event(self.ranker.score, query, items)
+        return [None if e is None else f"because of {self.items['shown'][int(query.item_idx_E[e])]}" for e in events]
+
+    def _batches(self, user_ids: Sequence[str], n: int) -> Iterator[pl.DataFrame]:
+        ids = self.items["item_id"].to_numpy()
+        for start in range(0, len(user_ids), BATCH):
+            names = [str(user) for user in user_ids[start : start + BATCH]]
+            queries = self._batch_query(names)
+            scores_BN = self.ranker.score(queries)
+            item_idx_Bn = self._slates(
+                scores_BN, n, None if self.config.data.repeats else queries, np.random.default_rng([self.config.seed, start])
+            )
+            row, place = np.nonzero(item_idx_Bn >= 0)
+            shown = item_idx_Bn[row, place]
+            yield pl.DataFrame(
+                {"user_id": np.array(names, object)[row], "item_id": ids[shown], "rank": place + 1, "score": scores_BN[row, shown]},
+                schema=RECOMMENDED,
+            )
+
+    def _batch_query(self, names: list[str]) -> Histories:
+        known = np.array([self._user_idx.get(name, -1) for name in names])
+        everything = self.dataset.everything
+        taken = everything.take(np.where(known < 0, 0, known))
+        if (known >= 0).all():
+            return taken
+        lengths = np.where(known < 0, 0, taken.lengths)
+        keep = np.repeat(known >= 0, taken.lengths)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Histories(taken.item_idx_E[keep], taken.time_E[keep], offsets, np.where(known < 0, np.nan, taken.now_B))
+
+
+def _standardised(scores_N: Floats) -> Floats:
+    return (scores_N - scores_N.mean()) / max(float(scores_N.std()), 1e-9)
+
+
+def _unit(vectors_ND: Floats) -> Vectors:
+    norms = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    unit: Vectors = (vectors_ND / np.maximum(norms, 1e-12)).astype(np.float32)
+    return unit
+
+
+def describe(recommendation: Recommendation) -> dict[str, Any]:
+    """A line of a list as plain JSON, without what is unknown."""
+    return {name: value for name, value in vars(recommendation).items() if value is not None}

@@ -1,0 +1,104 @@
+"""Reporting: the ladder of finished runs, what each rung cost, and the page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from genre.config import GenreConfig, load_run_config
+from genre.data.dataset import Dataset
+from genre.evaluation.ladder import Ladder, Step, climb, merge
+from genre.evaluation.leaks import leak_checks
+from genre.evaluation.report import Example, write_report
+from genre.evaluation.result import Result
+from genre.index import top_k
+from genre.rankers import Ranker
+from genre.runs import Run
+
+EXAMPLES, LIST, HISTORY = 2, 10, 10
+
+
+def ladder(folders: Sequence[Path]) -> Ladder:
+    """The rungs of a run; of several runs that differ only in their seed, the mean over seeds.
+
+    Raises:
+        FileNotFoundError: a run, or its evaluation, is missing.
+        ValueError: the runs were not made from the same configuration.
+    """
+    runs = [(Run(folder), load_run_config(folder)) for folder in folders]
+    first = runs[0][1]
+    for run, config in runs:
+        if config.model_copy(update={"seed": first.seed, "name": first.name}) != first:
+            raise ValueError(f"{run.folder} differs from {folders[0]} in more than its seed and name; their mean would mean nothing")
+    steps = [[_step(run, name) for name in config.rankers] for run, config in runs]
+    return climb(merge(steps), first.evaluate.main)
+
+
+def report(folders: Sequence[Path], file: Path) -> Ladder:
+    """One HTML page: the ladder as a table and a plot, cold items and users, data checks, lists of real users."""
+    climbed = ladder(folders)
+    run, config = Run(folders[0]), load_run_config(folders[0])
+    dataset = Dataset.load(run.path("prepare"))
+    results = {name: Result.load(run.path(f"evaluate/{name}")) for name in config.rankers}
+    checks = leak_checks(dataset.ground_truth("test"), dataset.repeats)
+    write_report(file, climbed, results, about(config, dataset), checks, examples(config, run, dataset))
+    return climbed
+
+
+def cost(run: Run, stage: str) -> tuple[float, float, float]:
+    """Wall-clock seconds, CPU seconds and peak MB of a stage and of all it was made from, but for prepare."""
+    needed: set[str] = set()
+    waiting = [stage]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [source for source in run.manifest(name).inputs if source.split("/")[0] in ("embed", "rank")]
+    manifests = [run.manifest(name) for name in needed]
+    return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), max(m.peak_mb for m in manifests)
+
+
+def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
+    """The dataset in a few lines for people."""
+    summary, training = dataset.summary, dataset.training
+    lines = {
+        "users": f"{len(dataset.users):,}",
+        "items": f"{dataset.n_items:,}, {summary['items_with_text']:,} with text",
+        "interactions": f"{len(dataset.interactions):,}, {len(training.item_idx_E):,} of them trained on",
+        "items nobody touched in training": f"{int((np.bincount(training.item_idx_E, minlength=dataset.n_items) == 0).sum()):,}",
+        "rows rejected": f"{summary['rejected']:,}",
+        "order of ties in time": str(summary["ties"]),
+        "seed": str(config.seed),
+    }
+    first, last = summary["first_time"], summary["last_time"]
+    if isinstance(first, float) and isinstance(last, float):
+        lines["time"] = " to ".join(datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d") for moment in (first, last))
+    return lines
+
+
+def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
+    """Two test users: what they did, what each of the first and the served rung would show, what really came next."""
+    truth = dataset.ground_truth("test")
+    truth = truth.take(np.sort(np.random.default_rng(config.seed).choice(len(truth), min(EXAMPLES, len(truth)), replace=False)))
+    shown, users = dataset.items["shown"], dataset.users["user_id"]
+    lists: dict[str, list[list[str]]] = {}
+    for name in dict.fromkeys((next(iter(config.rankers)), config.served)):
+        scores_BN = Ranker.load(run.path(f"rank/{name}")).score(truth.queries)
+        best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries)
+        lists[name] = [[shown[i] for i in best_K.tolist() if i >= 0] for best_K in best_BK]
+    return [
+        Example(
+            user=users[int(truth.user_idx_B[b])],
+            history=[shown[int(i)] for i in truth.queries.items(b)[::-1][:HISTORY]],
+            lists={name: found[b] for name, found in lists.items()},
+            targets=[shown[int(i)] for i in truth.targets(b)],
+        )
+        for b in range(len(truth))
+    ]
+
+
+def _step(run: Run, name: str) -> Step:
+    return Step(name, name, [Result.load(run.path(f"evaluate/{name}"))], *cost(run, f"rank/{name}"))

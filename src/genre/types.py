@@ -1,0 +1,195 @@
+"""The values that cross a layer: ragged histories, what a ranker is trained on, what a list is judged by."""
+
+# B queries (or users), E entries of all of them one after another, N items, D embedding, K candidates
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from genre.rankers import Ranker
+
+Ints = npt.NDArray[np.integer[Any]]
+Floats = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What B users did, oldest first: one flat column of entries, cut by `offsets`.
+
+    Attributes:
+        item_idx_E: dense item indices, int32.
+        time_E: unix seconds, float64; NaN where only the order within a user is known.
+        offsets: B + 1 positions; user b owns entries `offsets[b]:offsets[b + 1]`, possibly none.
+        now_B: the moment each list is asked for, unix seconds; NaN where there is no clock.
+    """
+
+    item_idx_E: Ints
+    time_E: Floats
+    offsets: Ints
+    now_B: Floats
+
+    def __post_init__(self) -> None:
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.item_idx_E):
+            raise ValueError(f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, entries are {len(self.item_idx_E)}")
+        if len(self.now_B) != len(self) or len(self.time_E) != len(self.item_idx_E):
+            raise ValueError("one `now` a user and one time an entry are needed")
+
+    @classmethod
+    def of(cls, items: Sequence[Sequence[int] | Ints], times: Sequence[Sequence[float] | Floats] | None = None) -> Histories:
+        """Histories from lists of item indices; without times every clock is NaN."""
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in items], dtype=np.int64)]).astype(np.int64)
+        flat = np.concatenate([np.asarray(row, np.int32) for row in items]) if len(items) else np.empty(0, np.int32)
+        clock = np.full(len(flat), np.nan)
+        if times is not None and len(flat):
+            clock = np.concatenate([np.asarray(row, np.float64) for row in times])
+        now = np.full(len(items), np.nan)
+        filled = np.flatnonzero(np.diff(offsets))
+        now[filled] = clock[offsets[1:][filled] - 1]
+        return cls(flat, clock, offsets, now)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """Entries a user, shape (B,)."""
+        return np.diff(self.offsets)
+
+    def items(self, b: int) -> Ints:
+        """Item indices of user b, oldest first."""
+        return self.item_idx_E[self.offsets[b] : self.offsets[b + 1]]
+
+    def times(self, b: int) -> Floats:
+        """Unix seconds of user b's entries."""
+        return self.time_E[self.offsets[b] : self.offsets[b + 1]]
+
+    def owner_E(self) -> Ints:
+        """The user b that each entry belongs to, shape (E,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def age_E(self) -> Ints:
+        """How many entries of the same user are newer: 0 for each user's last entry, shape (E,)."""
+        return np.repeat(self.offsets[1:], self.lengths) - 1 - np.arange(len(self.item_idx_E))
+
+    def take(self, rows: Ints | slice) -> Histories:
+        """The histories of some of the users, in the order asked for."""
+        rows = np.arange(len(self))[rows]
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows])
+
+    def newest(self, n: int) -> Histories:
+        """Each user's last n entries."""
+        keep = self.age_E() < n
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(self.lengths, n))]).astype(np.int64)
+        return Histories(self.item_idx_E[keep], self.time_E[keep], offsets, self.now_B)
+
+    def batches(self, size: int) -> Iterator[Histories]:
+        """Consecutive slices of at most `size` users."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Queries with the items that really came next: what metrics and validation are computed from.
+
+    Attributes:
+        queries: B histories as they stood before the targets.
+        target_E: the right items of all queries one after another; each query has at least one.
+        offsets: B + 1 positions into `target_E`.
+        user_idx_B: whose queries they are.
+    """
+
+    queries: Histories
+    target_E: Ints
+    offsets: Ints
+    user_idx_B: Ints
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def targets(self, b: int) -> Ints:
+        """The right items of query b."""
+        return self.target_E[self.offsets[b] : self.offsets[b + 1]]
+
+    def owner_E(self) -> Ints:
+        """The query that each target belongs to, shape (E,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def take(self, rows: Ints | slice) -> GroundTruth:
+        """Some of the queries, in the order asked for."""
+        rows = np.arange(len(self))[rows]
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return GroundTruth(self.queries.take(rows), self.target_E[entries], offsets, self.user_idx_B[rows])
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a ranker may learn from.
+
+    Attributes:
+        histories: the training interactions of every user; nothing of validation or test.
+        n_items: N, the size of the catalogue; items without interactions are in it too.
+        content_ND: float32 item vectors of the encoders the ranker named in its config, side by side; None if it named none.
+        validation: queries to choose by (early stopping, blend weights); None when everything is trained on.
+        repeats: whether an item of the history may be recommended again.
+        members: rankers fitted before, by name, for rankers that combine others.
+        seed: of every random choice.
+    """
+
+    histories: Histories
+    n_items: int
+    content_ND: npt.NDArray[np.float32] | None = None
+    validation: GroundTruth | None = None
+    repeats: bool = False
+    members: Mapping[str, Ranker] = field(default_factory=dict)
+    seed: int = 0
+
+    def counts_N(self) -> Ints:
+        """Training interactions an item, shape (N,)."""
+        return np.bincount(self.histories.item_idx_E, minlength=self.n_items)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One line of a list."""
+
+    item_id: str
+    rank: int
+    score: float
+    title: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """K items that may be shown, with what a policy needs to choose among them.
+
+    Attributes:
+        item_idx_K: which items.
+        scores_K: the ranker's scores, higher is better.
+        vectors_KD: content vectors, unit length, for diversity; None where there are none.
+    """
+
+    item_idx_K: Ints
+    scores_K: Floats
+    vectors_KD: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Slate:
+    """What a policy shows, best place first, and how likely each pick was at its place."""
+
+    item_idx: Ints
+    propensities: Floats

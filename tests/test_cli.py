@@ -1,0 +1,156 @@
+"""The command line as a stranger uses it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from genre.data.synthetic import World, WorldConfig
+from genre.runs import Run
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+
+
+def genre(*words: object, cwd: Path, code: int = 0) -> str:
+    """What a command prints, errors included."""
+    command = [sys.executable, "-m", "genre.cli", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stranger's folder: a CSV of events and a Parquet of items."""
+    folder = tmp_path_factory.mktemp("shop")
+    world = World(WorldConfig(users=150, items=60, seed=5))
+    events = world.events().select(
+        client="user_id", sku="item_id", at=pl.from_epoch(pl.col("time").cast(pl.Int64)).dt.to_string(), stars="value"
+    )
+    events.write_csv(folder / "events.csv")
+    world.items.rename({"item_id": "sku"}).write_parquet(folder / "items.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def yaml_of_shop(shop: Path) -> Path:
+    genre("init", "shop", "--events", "events.csv", "--items", "items.parquet", cwd=shop)
+    return shop / "shop.yaml"
+
+
+def test_from_a_csv_to_lists_in_five_commands(shop: Path, yaml_of_shop: Path) -> None:
+    config = yaml.safe_load(yaml_of_shop.read_text())
+    columns = config["data"]["reader"]["columns"]
+    assert (columns["user"], columns["item"], columns["time"]) == ("client", "sku", "at")
+    assert "{title}" in config["data"]["text"]
+    assert "0 errors" in genre("check", "shop.yaml", cwd=shop)
+    quick = [f"rankers.{name}.epochs=2" for name, ranker in config["rankers"].items() if ranker["use"] == "sequential"]
+    said = genre("run", "shop.yaml", *quick, cwd=shop)
+    assert "full ranking, history masked" in said
+    assert "popularity" in said
+    started = time.monotonic()
+    genre("run", "shop.yaml", *quick, cwd=shop)
+    assert time.monotonic() - started < 20
+    assert "<svg" in (shop / "runs" / "shop" / "report.html").read_text()
+    assert "verdict" in genre("report", "runs/shop", cwd=shop)
+    user = pl.read_csv(shop / "events.csv", infer_schema=False)["client"][0]
+    assert "because of" in genre("recommend", "runs/shop", "--user", user, "--explain", "-n", "5", cwd=shop)
+    found = json.loads(genre("recommend", "runs/shop", "--user", user, "-n", 3, "--json", cwd=shop))
+    assert [item["rank"] for item in found["items"]] == [1, 2, 3]
+    genre("recommend", "runs/shop", "--all-users", "-n", 2, "--out", "recs.parquet", cwd=shop)
+    assert pl.read_parquet(shop / "recs.parquet").columns == ["user_id", "item_id", "rank", "score"]
+    assert re.search(r"popularity +ndcg@10 0\.\d{4} ±0\.\d+ \(.*validation, full ranking", genre("evaluate", "runs/shop", cwd=shop))
+
+    genre("run", "shop.yaml", "data.split.use=none", *quick, cwd=shop)
+    dataset = json.loads((shop / "runs" / "shop" / "prepare" / "summary.json").read_text())
+    assert dataset["parts"]["train"] == dataset["interactions"]
+    assert json.loads(genre("recommend", "runs/shop", "--user", user, "-n", 3, "--json", cwd=shop))["items"]
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(shop: Path, yaml_of_shop: Path) -> None:
+    tree = yaml.safe_load(yaml_of_shop.read_text())
+    tree["rankers"] = {"ids": {"use": "sequential", "embedding_dim": 32, "epochs": 40, "patience": 40}}
+    tree.pop("serve", None)
+    for name in ("whole", "killed"):
+        (shop / f"{name}.yaml").write_text(yaml.safe_dump(tree | {"name": name}))
+    genre("run", "whole.yaml", cwd=shop)
+    process = subprocess.Popen([sys.executable, "-m", "genre.cli", "run", "killed.yaml"], cwd=shop, env=ENVIRONMENT, stderr=subprocess.PIPE)
+    partial = shop / "runs" / "killed" / "rank" / ".ids.partial"
+    deadline = time.monotonic() + 120
+    while not list(partial.rglob("history.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (shop / "runs" / "killed" / "rank" / "ids").exists()
+    assert "going on where it stopped" in genre("run", "killed.yaml", cwd=shop)
+    states = [Run(shop / "runs" / name).path("rank/ids") / "state.safetensors" for name in ("whole", "killed")]
+    assert states[0].read_bytes() == states[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "shopp.yaml"), "no such file; is it shop.yaml?"),
+        (("run", "shop.yaml", "rankers.popularity.colour=red"), "rankers.popularity.colour: unknown key"),
+        (("run", "shop.yaml", "data.reader.columns.user=custommer"), "custommer"),
+        (("recommend", "runs/nothing", "--user", "1"), "is not a run"),
+        (("report", "runs/nothing"), "is not a run"),
+        (("init", "shop", "--events", "events.csv"), "shop.yaml"),
+        (("init", "other", "--events", "event.csv"), "event.csv"),
+        (("init", "other", "--events", "events.csv", "--role", "user"), "write role=column"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_1(shop: Path, yaml_of_shop: Path, words: tuple[str, ...], says: str) -> None:
+    said = genre(*words, cwd=shop, code=1)
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_recommend_asks_for_whom(shop: Path, small_run: Run) -> None:
+    assert "for whom?" in genre("recommend", small_run.folder, cwd=shop, code=1)
+
+
+def test_the_schema_is_json(shop: Path) -> None:
+    assert json.loads(genre("config", "schema", cwd=shop))["properties"]["data"]
+
+
+def test_the_resolved_config_can_be_shown_and_run(shop: Path, yaml_of_shop: Path) -> None:
+    shown = yaml.safe_load(genre("config", "show", "shop.yaml", "seed=7", cwd=shop))
+    assert shown["seed"] == 7
+    assert Path(shown["data"]["reader"]["events"]).is_absolute()
+
+
+@pytest.mark.parametrize("command", ["init", "check", "run", "report", "recommend", "evaluate", "config schema", "config show"])
+def test_every_help_shows_an_example(shop: Path, command: str) -> None:
+    said = genre(*command.split(), "--help", cwd=shop)
+    assert f"genre {command}" in said.split("Example", 1)[1]
+
+
+def test_a_hostile_title_is_no_markup(tmp_path: Path) -> None:
+    rows = [f"u{u},i{(u + t) % 12},{t}" for u in range(20) for t in range(5)]
+    (tmp_path / "e.csv").write_text("user,item,time\n" + "\n".join(rows))
+    titles = [f"i{i},[bold red]\x1b[31mEvil {i}[/]<script>alert({i})</script>" for i in range(12)]
+    (tmp_path / "i.csv").write_text("item,title\n" + "\n".join(titles))
+    tree = {
+        "data": {"reader": {"use": "files", "events": "e.csv", "items": "i.csv", "columns": {"user": "user", "item": "item", "time": "time"}}, "text": "{title}"},
+        "rankers": {"popularity": {"use": "popularity"}},
+    }  # fmt: skip
+    (tmp_path / "evil.yaml").write_text(yaml.safe_dump(tree))
+    genre("run", "evil.yaml", cwd=tmp_path)
+    said = genre("recommend", "runs/evil", "--user", "u1", cwd=tmp_path)
+    assert "[bold red]" in said
+    assert "\x1b[31m" not in said
+    page = (tmp_path / "runs" / "evil" / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
