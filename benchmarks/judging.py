@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -40,8 +41,21 @@ class Judge:
         self.protocols = ["masked", "repeats"] if recur else ["masked"]
         self.queries = {part: self.truth[self.protocols[-1], part] for part in ("valid", "test")}
 
+    def fingerprint(self) -> str:
+        """The same for the same training interactions, queries and targets only."""
+        found = hashlib.sha256()
+        training = self.dataset.training
+        arrays = [training.item_idx_E, training.offsets]
+        for truth in self.truth.values():
+            arrays += [truth.queries.item_idx_E, truth.queries.offsets, truth.target_E, truth.offsets, truth.user_idx_B]
+        for array in arrays:
+            found.update(np.ascontiguousarray(array, np.int64).tobytes())
+        return found.hexdigest()[:16]
+
     def write(self, folder: Path) -> None:
-        """The exchange folder: all that a peer may see."""
+        """The exchange folder: all that a peer may see. What is there stays, so that several processes may share it."""
+        if (folder / "exchange.json").is_file():
+            return
         folder.mkdir(parents=True, exist_ok=True)
         training = self.dataset.training
         order_E = np.arange(len(training.item_idx_E)) - np.repeat(training.offsets[:-1], training.lengths)
@@ -94,7 +108,7 @@ class Judge:
 def contend(judge: Judge, exchange: Path, name: str, command: list[str], cpu_minutes: float, folder: Path) -> dict[str, Outcome]:
     """Run one peer to its end and judge it whenever it asks; its output goes to `log.txt`."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {protocol: Outcome(name) for protocol in judge.protocols}
+    found = {protocol: Outcome(name, budget=cpu_minutes) for protocol in judge.protocols}
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [*command[:2], str(exchange), "--cpu-seconds", str(cpu_minutes * 60), *command[2:]],

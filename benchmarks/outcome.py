@@ -19,7 +19,7 @@ class Outcome:
     Attributes:
         valid_ndcg: the best validation NDCG@10, reached after `cpu_to_best` CPU seconds of training, with the setting `valid_label`.
         cpu_seconds: of training in all, for a grid all of its settings together, without evaluations.
-        cut: its budget was spent before it stopped by itself.
+        cut: its budget, in CPU minutes, was spent before it stopped by itself.
         test: each test metric with its interval (mean, low, high), of the model that was best on validation.
         trace: every validation in order: `epoch`, `cpu_seconds`, `ndcg`, `label`.
     """
@@ -28,6 +28,7 @@ class Outcome:
     version: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     neural: bool = False
+    budget: float = 0.0
     valid_ndcg: float = 0.0
     valid_label: str = ""
     cpu_to_best: float = 0.0
@@ -61,13 +62,13 @@ class Outcome:
 
 
 def section(name: str, protocol: str, ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> str:
-    """One data set under one protocol: quality and cost of every system, then how soon our first one passes each neural peer."""
+    """One data set under one protocol: quality and cost of every system, then how soon those of ours with a trace pass each neural peer."""
     rows = []
     for found in [*ours, *sorted(theirs, key=lambda outcome: -outcome.valid_ndcg)]:
         if found.failed:
             rows.append([found.system, found.version, "failed", "", "", "", "", found.failed])
             continue
-        note = "; ".join(word for word in ("cut" if found.cut else "", found.valid_label) if word)
+        note = "; ".join(word for word in (f"cut at {found.budget:g} min" if found.cut else "", found.valid_label) if word)
         figures = [_interval(found.test.get(f"{metric}@{K}")) for metric in ("hit_rate", "ndcg")]
         rows.append(
             [
@@ -83,8 +84,8 @@ def section(name: str, protocol: str, ours: Sequence[Outcome], theirs: Sequence[
     header = ["system", "version", f"valid NDCG@{K}", f"test HR@{K}", f"test NDCG@{K}", "CPU s to best", "CPU s in all", "note"]
     parts = [f"## {name}", protocol[:1].upper() + protocol[1:] + ".", table(header, rows, "llrrrrrl")]
     rivals = [outcome for outcome in theirs if outcome.neural and not outcome.failed]
-    if ours and rivals:
-        parts.append(_race(ours[0], rivals))
+    if rivals:
+        parts += [_race(runner, rivals) for runner in ours if runner.trace]
     return "\n\n".join(parts)
 
 

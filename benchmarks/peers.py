@@ -1,7 +1,7 @@
 """Trains peers and genre's own rankers on the same splits, judges all with one evaluator, and prints a section a data set.
 
-python benchmarks/peers.py --install                          # one environment a peer, in ./peers
-python benchmarks/peers.py configs/a.yaml configs/b.yaml      # trains what --out does not hold yet, then prints
+python benchmarks/peers.py --install                    # one environment a peer, in ./peers
+python benchmarks/peers.py movielens-100k > RESULTS.md  # trains what --out does not hold yet, then prints
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from genre import pipeline
 from genre.config import GenreConfig, load_config
 from genre.data.dataset import Dataset
 from genre.rankers import Ranker
-from genre.runs import VERSION, Run, digest
+from genre.runs import VERSION, Run
 from judging import ONE_CORE, Judge, contend
 from outcome import Outcome, section
+from quality import CONFIGS, paths
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+SETS = [name for name in CONFIGS if not name.endswith("-repeats")]
+"""Where items recur both protocols come out of one training of the peers."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,16 @@ PEERS = {
 def main() -> None:
     """Install, or train, judge and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("configs", nargs="*", type=Path, help="a genre configuration a data set; its split is everybody's")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SETS)}; all of them unless --install is given")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("GENRE_DATA", "../shared/data")), help="folder of data sets")
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which ones")
-    parser.add_argument("--rankers", nargs="*", default=["sequential"], help="which of the configuration's rankers; the first is timed")
+    parser.add_argument("--rankers", nargs="*", default=["ids", "hybrid"], help="which of the configuration's rankers")
     parser.add_argument("--cpu-minutes", type=float, default=60, help="of training a peer and data set; who needs more is cut")
     parser.add_argument("--limit", nargs="*", default=[], metavar="PEER=MINUTES", help="another limit for one peer")
     parser.add_argument("--environments", type=Path, default=ROOT / "peers", help="where the peers' environments are")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "peers", help="traces and results; what is there is not done again")
+    parser.add_argument("--print", action="store_true", dest="only_print", help="train no peer: print of those that --out holds")
     parser.add_argument("--force", action="store_true", help="do everything again")
     given = parser.parse_args()
     if given.install:
@@ -68,30 +73,28 @@ def main() -> None:
     limits = dict.fromkeys(given.peers, given.cpu_minutes)
     limits |= {name: float(minutes) for name, _, minutes in (limit.rpartition("=") for limit in given.limit) if name in limits}
     sections = []
-    for file in given.configs:
-        config = load_config(file)
-        folder = given.out / config.name
+    for name in given.names or ([] if given.install else SETS):
+        config = load_config(CONFIGS[name], [*paths(name, given.data), f"name={name}"])
+        folder = given.out / name
         run = Run(folder / "split")
         pipeline.prepare(config, run)
         judge = Judge(Dataset.load(run.path("prepare")))
-        theirs = compete(judge, folder, limits, given.environments, given.force)
+        theirs = compete(judge, folder, limits, given.environments, not given.only_print, given.force)
         ours = own(judge, config, folder, given.rankers, given.force)
-        sections += [section(config.name, judge.describe(protocol), ours[protocol], theirs[protocol]) for protocol in judge.protocols]
+        sections += [section(name, judge.describe(protocol), ours[protocol], theirs[protocol]) for protocol in judge.protocols]
     if sections:
-        print("\n\n".join([heading(limits), *sections]))
+        print("\n\n".join([heading(), *sections]))
 
 
-def heading(limits: dict[str, float]) -> str:
+def heading() -> str:
     """What the figures below are."""
-    allowed = ", ".join(f"{name} {minutes:g}" for name, minutes in limits.items())
     return f"""# Peers
 
 Printed by `benchmarks/peers.py` on {time.strftime("%Y-%m-%d")}. Every system learns from the same training interactions, on one core, and
 is judged by genre's evaluator over the whole catalogue, ties against the model. The model that is best on validation is scored once on the
 test part, where the validation interaction belongs to the history but nothing is refitted. ± is half a 95% bootstrap interval over users.
 CPU seconds are of training, all threads, without imports; a peer's validations are not counted, genre's own are, and so are the encoders
-it reads. A peer had at most so many CPU minutes a data set ({allowed}); "cut" says who would have
-taken more: its best model until then counts."""
+it reads. "Cut" is who would have gone on after the CPU minutes it was given: its best model until then counts."""
 
 
 def install(environments: Path, names: list[str]) -> None:
@@ -106,11 +109,11 @@ def install(environments: Path, names: list[str]) -> None:
         print(f"{name}: {environments / name}", file=sys.stderr)
 
 
-def compete(judge: Judge, folder: Path, limits: dict[str, float], environments: Path, force: bool) -> dict[str, list[Outcome]]:
+def compete(judge: Judge, folder: Path, limits: dict[str, float], environments: Path, train: bool, force: bool) -> dict[str, list[Outcome]]:
     """Every peer's outcomes by protocol, trained now or read from an earlier time with the same split."""
-    exchange = folder / "exchange"
+    results = folder / judge.fingerprint()
+    exchange = results / "exchange"
     judge.write(exchange)
-    results = folder / digest(exchange)
     found: dict[str, list[Outcome]] = {protocol: [] for protocol in judge.protocols}
     lengths = judge.dataset.training.lengths
     dense = bool(np.median(lengths[lengths > 0]) > 32)
@@ -118,7 +121,10 @@ def compete(judge: Judge, folder: Path, limits: dict[str, float], environments: 
         peer = PEERS[name]
         place = results / name.lower().replace(" ", "-")
         files = {protocol: place / f"{protocol}.json" for protocol in judge.protocols}
-        if force or not all(file.is_file() for file in files.values()):
+        before = [Outcome.load(file) for file in files.values() if file.is_file()]
+        # Who was cut is trained again if there is more time now.
+        done = len(before) == len(files) and not any(outcome.cut and outcome.budget < minutes for outcome in before)
+        if train and (force or not done):
             python = environments / peer.environment / "bin" / "python"
             if not python.is_file():
                 raise SystemExit(f"{python} is missing; make it with: python benchmarks/peers.py --install --peers {name!r}")
@@ -137,8 +143,8 @@ def compete(judge: Judge, folder: Path, limits: dict[str, float], environments: 
                     outcome.save(files[protocol])
                 found[protocol].append(outcome)
         else:
-            for protocol in judge.protocols:
-                found[protocol].append(Outcome.load(files[protocol]))
+            for protocol, outcome in zip(files, before, strict=False):
+                found[protocol].append(outcome)
     return found
 
 
@@ -152,6 +158,8 @@ def own(judge: Judge, config: GenreConfig, folder: Path, rankers: list[str], for
         dataset = Dataset.load(run.path("prepare"))
         if not dataset.training.item_idx_E.tolist() == judge.dataset.training.item_idx_E.tolist():
             raise SystemExit(f"{run.folder} was split in another way than {folder / 'split'}: delete both")
+        rungs = {name: with_all_validation(ranker) if name in rankers else ranker for name, ranker in mine.rankers.items()}
+        mine = mine.model_copy(update={"rankers": rungs})
         for name in needed(mine, rankers):
             for encoder in mine.rankers[name].encoders():
                 pipeline.embed(mine, run, encoder)
@@ -159,6 +167,13 @@ def own(judge: Judge, config: GenreConfig, folder: Path, rankers: list[str], for
             pipeline.rank(mine, run, name, force)
         found[protocol] = [measured(judge, protocol, mine, run, name) for name in rankers]
     return found
+
+
+def with_all_validation(settings: Ranker.Config) -> Ranker.Config:
+    """Settings by which validation takes every user, as the peers' does, or the race would be run over two courses."""
+    if "validation_users" not in type(settings).model_fields:
+        return settings
+    return settings.model_copy(update={"validation_users": 1_000_000})
 
 
 def needed(config: GenreConfig, rankers: list[str]) -> Iterator[str]:

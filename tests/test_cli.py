@@ -142,10 +142,8 @@ def test_a_hostile_title_is_no_markup(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("user,item,time\n" + "\n".join(rows))
     titles = [f"i{i},[bold red]\x1b[31mEvil {i}[/]<script>alert({i})</script>" for i in range(12)]
     (tmp_path / "i.csv").write_text("item,title\n" + "\n".join(titles))
-    tree = {
-        "data": {"reader": {"use": "files", "events": "e.csv", "items": "i.csv", "columns": {"user": "user", "item": "item", "time": "time"}}, "text": "{title}"},
-        "rankers": {"popularity": {"use": "popularity"}},
-    }  # fmt: skip
+    reader = {"use": "files", "events": "e.csv", "items": "i.csv", "columns": {"user": "user", "item": "item", "time": "time"}}
+    tree = {"data": {"reader": reader, "text": "{title}"}, "rankers": {"popularity": {"use": "popularity"}}}
     (tmp_path / "evil.yaml").write_text(yaml.safe_dump(tree))
     genre("run", "evil.yaml", cwd=tmp_path)
     said = genre("recommend", "runs/evil", "--user", "u1", cwd=tmp_path)

@@ -69,3 +69,17 @@ def test_agrees_with_a_full_stable_sort(scores: np.ndarray, k: int, seed: int) -
         allowed = [n for n in range(len(row)) if not excluded[b, n] and not np.isnan(row[n])]
         expected = sorted(allowed, key=lambda n: (-row[n], n))[:k]
         assert items[b].tolist() == expected + [PAD] * (k - len(expected))
+
+
+@pytest.mark.parametrize("levels", [2, 40, 100_000])
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_agrees_with_a_full_stable_sort_where_a_coarse_look_comes_first(levels: int, k: int) -> None:
+    # Above DEPTH * k items; few levels make most scores tie at the border, also with the history's.
+    rng = np.random.default_rng(levels + k)
+    scores = rng.integers(0, levels, (3, 5003)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.2] = np.nan
+    seen = [rng.choice(5003, 900) for _ in range(3)]
+    items, _ = top_k(scores, k, Histories.of(seen))
+    for b, row in enumerate(scores):
+        allowed = np.setdiff1d(np.flatnonzero(~np.isnan(row)), seen[b])
+        assert items[b].tolist() == allowed[np.argsort(-row[allowed], kind="stable")][:k].tolist()

@@ -94,7 +94,7 @@ def contributing() -> str:
     """The ranker that CONTRIBUTING.md shows."""
     block = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert block
-    return dedent("    " + block.group(1))
+    return dedent(block.group(1))
 
 
 @pytest.fixture
@@ -146,5 +146,5 @@ def test_a_broken_promise_is_named() -> None:
 
             return Slate(candidates.item_idx_K[[0] * min(n, len(candidates.item_idx_K))], candidates.scores_K[:n])
 
-    with pytest.raises(AssertionError, match="config changes|shown twice"):
+    with pytest.raises(AssertionError, match=r"config changes|shown twice"):
         check_policy(Sloppy(Policy.Config(use="greedy")))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
@@ -24,7 +26,7 @@ def test_a_users_list_is_ranked_and_never_repeats_the_history(recommender: Recom
     user = recommender.dataset.users["user_id"][0]
     found = recommender.recommend(user, 10)
     assert [line.rank for line in found] == list(range(1, 11))
-    assert all(a.score >= b.score for a, b in zip(found, found[1:], strict=False))
+    assert all(a.score >= b.score for a, b in pairwise(found))
     assert not {line.item_id for line in found} & seen(recommender, user)
     assert len({line.item_id for line in found}) == 10
     assert all(line.title for line in found)
@@ -142,7 +144,7 @@ def test_the_strongest_event_is_the_one_whose_absence_lowers_the_score_most() ->
 
     weight = np.array([0.0, 1.0, 5.0, 0.0], np.float32)
 
-    def score(queries: Histories) -> np.ndarray:  # type: ignore[type-arg]
+    def score(queries: Histories) -> npt.NDArray[np.float32]:
         """Item 3 is worth the sum of the weights of the history."""
         scores = np.tile(np.array([0, 10, 20, 0], np.float32), (len(queries), 1))
         for b in range(len(queries)):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,15 +38,15 @@ def network(seed: int = 0) -> nn.Sequential:
     return nn.Sequential(nn.Linear(1, 16), nn.Dropout(0.2), nn.GELU(), nn.Linear(16, 1))
 
 
-def fit(folder: Path, model: nn.Module | None = None, seed: int = 0, **settings: object) -> list[dict[str, float | int | None]]:
+def fit(folder: Path, model: nn.Module | None = None, seed: int = 0, **settings: object) -> list[dict[str, Any]]:
     data, model = Regression(), model or network()
     chosen = Optimisation.model_validate({"epochs": 4, "warmup_steps": 4, "learning_rate": 0.01, **settings})
-    return train(model, data.batches, lambda b: ((model(b[0]) - b[1]) ** 2).mean(), folder, chosen, seed=seed, what="line")
+    return train(model, data.batches, lambda b: ((model(b[0]) - b[1]) ** 2).mean(), folder, chosen, seed=seed, what="line").history
 
 
 def test_it_learns_and_says_so_in_history_and_tensorboard(tmp_path: Path) -> None:
     lines = fit(tmp_path, epochs=30)
-    assert lines[-1]["loss"] < lines[0]["loss"] / 5  # type: ignore[operator]
+    assert lines[-1]["loss"] < lines[0]["loss"] / 5
     written = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert written == lines
     assert [line["epoch"] for line in written] == list(range(30))
@@ -72,7 +73,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
         return next(figures)
 
     settings = Optimisation(epochs=50, patience=3, learning_rate=0.01)
-    lines = train(model, data.batches, lambda b: ((model(b[0]) - b[1]) ** 2).mean(), tmp_path, settings, validate)
+    lines = train(model, data.batches, lambda b: ((model(b[0]) - b[1]) ** 2).mean(), tmp_path, settings, validate).history
     assert len(lines) == 5  # the best was epoch 1; 2, 3 and 4 were no better (a tie is not)
     assert torch.equal(model.state_dict()["0.weight"], seen[1])
     assert not torch.equal(seen[1], seen[4])
@@ -81,7 +82,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
 def test_a_validation_figure_that_is_always_nan_still_gives_weights(tmp_path: Path) -> None:
     model, data = network(), Regression()
     settings = Optimisation(epochs=9, patience=2)
-    lines = train(model, data.batches, lambda b: ((model(b[0]) - b[1]) ** 2).mean(), tmp_path, settings, lambda: math.nan)
+    lines = train(model, data.batches, lambda b: ((model(b[0]) - b[1]) ** 2).mean(), tmp_path, settings, lambda: math.nan).history
     assert len(lines) == 3
 
 
@@ -151,7 +152,7 @@ def test_the_gradient_is_clipped_as_a_whole_also_where_it_is_sparse(tmp_path: Pa
 
 
 def test_rate_factor() -> None:
-    plain = Optimisation(warmup_steps=10)
+    plain = Optimisation(schedule="constant", warmup_steps=10)
     assert rate_factor(plain, 0, 0.0) == pytest.approx(0.1)
     assert rate_factor(plain, 9, 0.5) == rate_factor(plain, 500, 0.9) == 1.0
     assert rate_factor(Optimisation(schedule="linear", warmup_steps=0), 50, 0.75) == pytest.approx(0.25)
@@ -173,6 +174,7 @@ SCRIPT = """
 import sys, time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 import torch
 from torch import nn
 from genre.training import Optimisation, train

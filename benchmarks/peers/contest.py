@@ -84,7 +84,7 @@ class Contest:
             parser.add_argument(f"--{name}", type=type(default), default=default, help=meaning)
         given = parser.parse_args()
         facts = json.loads((given.exchange / "exchange.json").read_text())
-        every = given.cpu_seconds / 60
+        every = given.cpu_seconds / 30
         return cls(given.exchange, facts["users"], facts["items"], facts["protocols"], given.cpu_seconds, every, given)
 
     def begin(self, version: str, settings: dict[str, Any]) -> None:

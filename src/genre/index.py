@@ -11,6 +11,8 @@ from genre.types import Bools, Floats, Histories
 
 PAD = -1
 """Stands in a list's places for which no item was left."""
+DEPTH = 32
+"""Entries of which only the best takes part in the first, coarse look."""
 
 
 def top_k(scores_BN: Floats, k: int, excluded: Histories | Bools | None = None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
@@ -52,15 +54,24 @@ def top_k(scores_BN: Floats, k: int, excluded: Histories | Bools | None = None) 
 
 
 def _best(row_N: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """Indices of the k largest finite-or-+inf entries, best first; at most k. Sets NaN to -inf in place."""
+    """Indices of the k largest entries above -inf, best first; fewer where there are fewer. Sets NaN to -inf in place."""
     np.copyto(row_N, -np.inf, where=np.isnan(row_N))
-    if k >= len(row_N):
-        chosen = np.flatnonzero(row_N > -np.inf)
-    else:
+    chosen = np.flatnonzero(row_N >= _bound(row_N, k))
+    chosen = chosen[row_N[chosen] > -np.inf]
+    if len(chosen) > k:
         # Partitioning leaves the choice among equals at the border to chance: take its value only, and choose by index.
-        border = np.partition(row_N, len(row_N) - k)[len(row_N) - k]
-        chosen = np.flatnonzero(row_N > border)
-        if border > -np.inf:
-            equals = np.flatnonzero(row_N == border)[: k - len(chosen)]
-            chosen = np.concatenate([chosen, equals])
+        scores = row_N[chosen]
+        border = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above = chosen[scores > border]
+        chosen = np.concatenate([above, chosen[scores == border][: k - len(above)]])
     return chosen[np.lexsort((chosen, -row_N[chosen]))]
+
+
+def _bound(row_N: npt.NDArray[np.float32], k: int) -> np.float32:
+    """A score that at least k items reach, found faster than the k-th best score itself: few items are left to look at."""
+    columns = len(row_N) // DEPTH
+    if columns < k:
+        return np.float32(-np.inf)
+    # The best of each column are entries of their own, so k of them reach the k-th best of them.
+    best_of_column = row_N[: DEPTH * columns].reshape(DEPTH, columns).max(0)
+    return np.float32(np.partition(best_of_column, columns - k)[columns - k])

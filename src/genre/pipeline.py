@@ -14,9 +14,9 @@ import polars as pl
 
 from genre.component import build
 from genre.config import GenreConfig, dump_config, load_config, load_run_config
-from genre.data.checks import Finding
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
+from genre.data.findings import Finding
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split

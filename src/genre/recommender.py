@@ -183,7 +183,8 @@ class Recommender:
 
     def _scores(self, query: Histories, text: str | None) -> Floats:
         if text is None:
-            return self.ranker.score(query)[0]
+            scores_N: Vectors = self.ranker.score(query)[0]
+            return scores_N
         close_N = self._closeness(text)
         return close_N if len(query.item_idx_E) == 0 else _standardised(self.ranker.score(query)[0]) + _standardised(close_N)
 
@@ -197,7 +198,8 @@ class Recommender:
         if not found:
             reads = "none of its words is known" if self.encoders else "the run has no encoder; add one under `encoders:`"
             raise ValueError(f"text {text!r} says nothing to any encoder: {reads}")
-        return np.mean(found, axis=0, dtype=np.float32)
+        close_N: Vectors = np.mean(found, axis=0, dtype=np.float32)
+        return close_N
 
     def _slates(self, scores_BN: Floats, n: int, banned: Histories | None, rng: np.random.Generator) -> Ints:
         """What the policy shows of each query's best candidates: item indices (B, n), -1 where a list is shorter."""
@@ -246,7 +248,8 @@ class Recommender:
 
 
 def _standardised(scores_N: Floats) -> Floats:
-    return (scores_N - scores_N.mean()) / max(float(scores_N.std()), 1e-9)
+    standardised_N: Floats = (scores_N - scores_N.mean()) / max(float(scores_N.std()), 1e-9)
+    return standardised_N
 
 
 def _unit(vectors_ND: Floats) -> Vectors:

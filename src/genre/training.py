@@ -29,14 +29,14 @@ Batches = Callable[[int, np.random.Generator], Sequence[B]]
 class Optimisation(Settings):
     """How a network is trained; rankers and language models inherit these fields in their own configs."""
 
-    epochs: PositiveInt = 60
+    epochs: PositiveInt = 30
     """Passes over the data at most; without validation, exactly."""
-    patience: PositiveInt = 8
+    patience: PositiveInt = 10
     """Stop after this many epochs without a better validation figure; the best weights are kept."""
     learning_rate: PositiveFloat = 1e-3
     """Of AdamW, after the warm-up."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """What the learning rate does after the warm-up; linear and cosine end at zero with the last epoch."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """What the learning rate does after the warm-up; linear and cosine end at zero with the last epoch, so `epochs` matters to them."""
     warmup_steps: NonNegativeInt = 100
     """The learning rate rises from zero over this many steps."""
     weight_decay: NonNegativeFloat = 0.01
@@ -62,7 +62,7 @@ def train(
     validate: Callable[[], float] | None = None,
     seed: int = 0,
     what: str = "training",
-) -> list[dict[str, float | int | None]]:
+) -> Progress:
     """Train `model` in place and leave it, in evaluation mode, with the best weights (the last ones without validation).
 
     The data's order comes from (seed, epoch) and torch's generator is seeded from (seed, epoch, step), so neither needs saving: killed at
@@ -77,7 +77,8 @@ def train(
         validate: a figure to maximise, called after every epoch in evaluation mode; NaN is worse than anything.
 
     Returns:
-        The lines of `history.jsonl`: epoch, loss, validation, cpu_seconds, seconds (of all attempts, from the start).
+        Where it ended: the best epoch, and as `history` the lines of `history.jsonl` (epoch, loss, validation, and the seconds of all
+        attempts from the start).
 
     Raises:
         ValueError: nothing to train on, a loss that is not finite, or a checkpoint of other settings in the folder.
@@ -125,7 +126,7 @@ def train(
     if best:
         model.load_state_dict(best)
     model.eval()
-    return progress.history
+    return progress
 
 
 def rate_factor(settings: Optimisation, steps: int, share: float) -> float:

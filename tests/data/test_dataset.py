@@ -29,9 +29,10 @@ class ByHand(Reader):
     def read(self, folder: Path) -> Tables:
         users, items, times = zip(*self.rows, strict=True) if self.rows else ((), (), ())
         n = len(self.rows)
+        sessions: list[Any] = self.sessions if self.sessions is not None else [None] * n
         columns = {
             "user_id": users, "item_id": items, "time": times, "event": ["view", "buy"] * (n // 2) + ["view"] * (n % 2),
-            "value": list(range(n)), "session_id": self.sessions or [None] * n,
+            "value": list(range(n)), "session_id": sessions,
         }  # fmt: skip
         events = pl.DataFrame(columns, schema=EVENTS, strict=False)
         return Tables(events.lazy(), None if self.items is None else self.items.lazy())

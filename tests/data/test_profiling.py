@@ -278,6 +278,13 @@ def test_a_large_file_is_sampled_from_all_of_it(tmp_path: Path) -> None:
     assert sample.spread["time"].diff().drop_nulls().n_unique() == 1  # evenly spread
 
 
+def test_ids_beyond_the_sample_of_a_large_catalogue_are_found(tmp_path: Path) -> None:
+    codes = [f"i{row}" for row in range(600_000)]
+    items = written(tmp_path, pl.DataFrame({"item_id": codes}), "items.parquet")
+    log = pl.DataFrame({"user_id": ["a", "b"] * 500, "item_id": [*codes[1:1000], "unknown"]})
+    assert profile(written(tmp_path, log, "log.csv"), items).roles.item_match == pytest.approx(0.999)
+
+
 @pytest.mark.parametrize(
     ("cells", "kind"),
     [

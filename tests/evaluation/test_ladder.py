@@ -30,7 +30,7 @@ def step(name: str, *values: np.ndarray, seconds: float = 1.0) -> Step:
 def test_verdicts_follow_the_interval_of_the_paired_difference() -> None:
     noise = RNG.normal(scale=0.02, size=200)
     ladder = climb([step("a", BASE), step("b", BASE + 0.01), step("c", BASE + 0.01 + noise - noise.mean()), step("d", BASE - 0.1)])
-    assert [rung.verdict("ndcg@10") for rung in ladder.rungs] == ["start", "adds", "no difference", "hurts"]
+    assert [rung.verdict("ndcg@10") for rung in ladder.rungs] == ["start", "adds", "no difference", "worse"]
     assert ladder.rungs[1].gains["ndcg@10"].mean == pytest.approx(0.01)
 
 
@@ -47,7 +47,7 @@ def test_values_are_means_over_seeds_then_users_and_the_spread_is_over_seeds() -
 
 def test_the_table_is_text() -> None:
     header, rows = climb([step("a", BASE, seconds=0.15), step("b", BASE + 0.01, seconds=1250)]).table()
-    assert header == ["rung", "hit_rate@10", "ndcg@10", "to the rung before", "verdict", "seconds", "CPU s", "peak MB"]
+    assert header == ["rung", "hit_rate@10", "ndcg@10", "to the best before", "verdict", "seconds", "CPU s", "peak MB"]
     assert rows[0][0] == "A" and rows[0][3:5] == ["–", "–"] and rows[0][5] == "0.15"
     assert rows[1][3:] == ["+0.0100 ±0.0000", "adds", "1,250", "2,500", "100"]
 

@@ -45,6 +45,11 @@ def test_a_tie_in_time_is_reported_as_a_share() -> None:
     assert check.sentence == "67 % of test targets (2 of 3) share their time stamp with the event before: order within is shuffled"
 
 
+def test_ties_left_in_the_order_of_the_file_are_not_called_shuffled() -> None:
+    truth = truth_of([[1.0, 3.0]], [3.0], [5])
+    assert leak_checks(truth, shuffled=False)[-1].sentence.endswith("order within is that of the file")
+
+
 def test_a_user_asked_for_twice_is_noted() -> None:
     check = found(truth_of([[1.0], [1.0]], [2.0, 2.0], [5, 6], users=[4, 4]))["duplicated users"]
     assert (check.level, check.count) == ("note", 1)

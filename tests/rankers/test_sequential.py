@@ -1,5 +1,6 @@
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from subprocess import run
 from typing import Any
@@ -116,6 +117,9 @@ def test_it_ends_with_the_best_validation_weights(tmp_path: Path) -> None:
     assert training.validation is not None
     assert ndcg(ranker.score, training.validation, training.n_items) == pytest.approx(max(figures), abs=1e-9)
     assert max(figures) > figures[0]
+    assert ranker.chosen() == {"epochs": figures.index(max(figures)) + 1}
+    ranker.save(tmp_path / "saved")
+    assert Ranker.load(tmp_path / "saved").chosen() == {}
 
 
 @pytest.mark.parametrize("histories", [[], [[]], [[1], [2]], [[], [0, 1], [2]]])
@@ -171,6 +175,17 @@ def test_no_place_sees_what_comes_after_it() -> None:
     a, b = tower(x, known), tower(changed, known)
     assert torch.allclose(a[0, :4], b[0, :4], atol=1e-6)
     assert not torch.allclose(a[0, 4:], b[0, 4:], atol=1e-2)
+
+
+def test_the_tower_can_be_exported_with_rows_and_lengths_left_open() -> None:
+    torch.manual_seed(0)
+    tower = Tower(8, 1, 2, 12).eval()
+    rows, length = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("length", min=1, max=12)
+    example = (torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool))
+    exported = torch.export.export(tower, example, dynamic_shapes=({0: rows, 1: length}, {0: rows, 1: length})).module()
+    for shape in ((1, 1), (3, 12)):
+        vectors, known = torch.randn(*shape, 8), torch.rand(shape) > 0.3
+        torch.testing.assert_close(exported(vectors, known), tower(vectors, known))
 
 
 def test_padding_changes_neither_loss_nor_gradient() -> None:
@@ -234,7 +249,7 @@ def test_every_entry_but_the_first_is_a_target_once_and_follows_its_input(longes
     histories = Histories.of(rows)
     rng = np.random.default_rng(0)
     windows = Windows(histories.item_idx_E, *cut(histories, longest, rng), 12, rng)
-    assert pairs(windows) == sorted((a, b) for row in rows for a, b in zip(row, row[1:], strict=False))
+    assert pairs(windows) == sorted((a, b) for row in rows for a, b in pairwise(row))
     assert all(batch.input_BL.shape[1] <= longest for batch in windows)
 
 

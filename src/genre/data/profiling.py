@@ -98,7 +98,7 @@ def _reader(profile: Profile, folder: Path) -> list[tuple[str, str]]:
         ("user_id", profile.users, profile.roles.users_key, profile.roles.user_match, "users"),
     ):
         if sample is not None and column is not None:
-            met = f"{_floor(match)} of the {what} in the events are there" + ("" if sample.whole else ", as far as sampled")
+            met = f"{_floor(match)} of the {what} in the events are there"
             lines.append((f"{key}: {scalar(column)}", met))
     if profile.roles.order is not None:
         lines.append((f"order: {scalar(profile.roles.order)}", "there is no clock; these numbers order the events of a user"))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from genre.data.columns import Column, Sample, simple
-from genre.data.readers.scanning import require
+from genre.data.readers.rejection import Rejections
+from genre.data.readers.scanning import require, scan
 from genre.data.readers.values import ids
 
 ROLES = ("user", "item", "time", "event", "value", "session", "order", "item_id", "user_id")
@@ -219,7 +220,7 @@ def _user(events: Sample, users: Sample | None, key: str | None, found: Mapping[
 def _key(column: Column, table: Sample, given: str | None, role: str, option: str) -> tuple[str, float]:
     """The column of the other file that holds the same ids, and the share of ids that it has."""
     if given is not None:
-        return given, overlap(column, table.columns[given])
+        return given, _met(column, table, given)
     meets = {name: overlap(column, other) for name, other in table.columns.items() if other.unique and other.chars <= 64}
     best = max(meets, key=lambda name: (round(meets[name], 1), simple(name) == simple(column.name), name_score(role, name)), default=None)
     if best is None or (meets[best] == 0 and not name_score(role, best)):
@@ -227,7 +228,16 @@ def _key(column: Column, table: Sample, given: str | None, role: str, option: st
             f"{table.path}: no column has the ids of {column.name!r} in the events (which look like {_few(column)}). "
             f"Its columns: {_listed(table)}. Name it with --role {option}=COLUMN"
         )
-    return best, meets[best]
+    return best, meets[best] if table.whole else _met(column, table, best)
+
+
+def _met(column: Column, table: Sample, key: str) -> float:
+    """Share of the distinct ids of a column that the whole file has, of which the sample may hold a part only."""
+    wanted = ids(column.cells).drop_nulls().unique()
+    met = pl.repeat(False, len(wanted), eager=True)
+    for _, frame in scan(table.path, Rejections(), [key]):
+        met = met | wanted.is_in(ids(frame[key]).drop_nulls().unique().implode())
+    return float(met.sum()) / max(len(wanted), 1)
 
 
 def _looks_like_time(column: Column) -> bool:

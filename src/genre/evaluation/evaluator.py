@@ -24,6 +24,9 @@ from genre.types import Floats, GroundTruth, Histories, Ints
 
 Scorer = Callable[[Histories], Floats]
 
+CHUNK = 4096
+"""Lists whose category mixes are held at once."""
+
 
 class EvaluationConfig(Settings):
     """How lists are judged; all of it ends in the printed protocol or beside it."""
@@ -93,7 +96,7 @@ def evaluate(
     rank_E, masked_E, list_BK, n_nan = _rank(score, truth, len(catalogue), config, repeats, what)
     main_E, other_E = (rank_E, masked_E) if repeats else (masked_E, rank_E)
     users, user_of_B = np.unique(truth.user_idx_B, return_inverse=True)
-    protocol = Protocol(split, len(users), len(truth), len(catalogue), repeats, dict(dropped or {}))
+    protocol = Protocol(split, len(users), len(truth), len(catalogue), repeats, dict(dropped or {}), config.level)
 
     values = all_metrics(main_E, truth.offsets, config.cutoffs)
     per_user = pl.DataFrame(
@@ -146,10 +149,15 @@ def _beyond(list_BK: Ints, queries: Histories, catalogue: Catalogue, config: Eva
     }
     if catalogue.vectors_ND is not None:
         found[f"diversity@{k}"] = _mean(beyond.intra_list_diversity(list_BK, catalogue.vectors_ND))
-    if catalogue.category_NC is not None:
-        history_BC, listed_BC = beyond.mixes(list_BK, queries, catalogue.category_NC)
-        found[f"miscalibration@{k}"] = _mean(beyond.miscalibration(history_BC, listed_BC))
-        found[f"mix_distance@{k}"] = _mean(beyond.jensen_shannon(history_BC, listed_BC))
+    if catalogue.category_NC is not None and catalogue.category_NC.shape[1]:
+        # A few thousand lists at a time: places times categories of all of them would be the largest array of the evaluation.
+        parts = [slice(start, start + CHUNK) for start in range(0, len(queries), CHUNK)]
+        strays, distances = [], []
+        for part in parts:
+            mixes = beyond.mixes(list_BK[part], queries.take(part), catalogue.category_NC)
+            strays.append(beyond.miscalibration(*mixes))
+            distances.append(beyond.jensen_shannon(*mixes))
+        found[f"miscalibration@{k}"], found[f"mix_distance@{k}"] = _mean(np.concatenate(strays)), _mean(np.concatenate(distances))
     # A mean over nothing (every list empty) is left out: NaN is no JSON.
     return {name: value for name, value in found.items() if not np.isnan(value)}
 

@@ -17,7 +17,7 @@ from genre.evaluation.metrics import Values
 from genre.evaluation.protocol import Protocol
 from genre.evaluation.result import Result
 
-Verdict = Literal["start", "adds", "no difference", "hurts"]
+Verdict = Literal["start", "adds", "no difference", "worse"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rung:
 
     Attributes:
         metrics: mean over seeds, then users, with a bootstrap interval over users.
-        gains: the difference to the rung before, paired by user; empty on the first.
+        gains: the difference to the best rung before, paired by user; empty on the first.
         spread: standard deviation over seeds a metric; empty with one seed.
     """
 
@@ -63,7 +63,7 @@ class Rung:
         if metric not in self.gains:
             return "start"
         gain = self.gains[metric]
-        return "adds" if gain.low > 0 else "hurts" if gain.high < 0 else "no difference"
+        return "adds" if gain.low > 0 else "worse" if gain.high < 0 else "no difference"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Ladder:
         """A header and a row of text a rung; without metrics, the hit rate at the main one's cut-off and the main one."""
         chosen = metrics or tuple(name for name in (f"hit_rate@{self.main.partition('@')[2]}", self.main) if name in self.rungs[0].metrics)
         seeds = max(rung.seeds for rung in self.rungs)
-        header = ["rung", *chosen, *(["seed spread"] if seeds > 1 else []), "to the rung before", "verdict", "seconds", "CPU s", "peak MB"]
+        header = ["rung", *chosen, *(["seed spread"] if seeds > 1 else []), "to the best before", "verdict", "seconds", "CPU s", "peak MB"]
         rows = []
         for rung in self.rungs:
             gain = rung.gains.get(self.main)
@@ -125,8 +125,8 @@ class Ladder:
         return cls.of(json.loads(file.read_text()))
 
 
-def climb(steps: Sequence[Step], main: str = "ndcg@10", resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Ladder:
-    """Compare steps in order, each with the one before.
+def climb(steps: Sequence[Step], main: str = "ndcg@10", resamples: int = 1000, seed: int = 0) -> Ladder:
+    """Compare steps in order, each with the best of those before, by the main metric.
 
     Raises:
         ValueError: no steps, a metric that was not measured, or two results that were not judged alike.
@@ -134,7 +134,7 @@ def climb(steps: Sequence[Step], main: str = "ndcg@10", resamples: int = 1000, l
     if not steps or not all(step.results for step in steps):
         raise ValueError("a ladder needs at least one evaluated ranker, and each of them a result")
     first = steps[0].results[0]
-    names = list(first.metrics)
+    names, level = list(first.metrics), first.protocol.level
     if main not in names:
         raise ValueError(f"no metric {main!r}; measured: {', '.join(names)}")
     rungs: list[Rung] = []
@@ -157,7 +157,8 @@ def climb(steps: Sequence[Step], main: str = "ndcg@10", resamples: int = 1000, l
                 step.peak_mb,
             )
         )
-        before_SUM = value_SUM
+        if before_SUM is None or value_SUM[:, :, names.index(main)].mean() > before_SUM[:, :, names.index(main)].mean():
+            before_SUM = value_SUM
     return Ladder(first.protocol, main, tuple(rungs))
 
 

@@ -33,10 +33,14 @@ class Check:
         return self.count / self.of if self.of else 0.0
 
 
-def leak_checks(truth: GroundTruth, repeats: bool = False) -> list[Check]:
+def leak_checks(truth: GroundTruth, repeats: bool = False, shuffled: bool = True) -> list[Check]:
     """Target in history, history later than the target, duplicated users, ties in time at the border.
 
     The moment of a query (`truth.queries.now_B`) is taken as the time of its first target.
+
+    Args:
+        repeats: whether an item of the history may be right.
+        shuffled: whether events of one time stamp were put in random order; else they stand as in the file.
     """
     queries = truth.queries
     n = len(queries)
@@ -50,6 +54,11 @@ def leak_checks(truth: GroundTruth, repeats: bool = False) -> list[Check]:
     n_seen, n_tied, n_clocked = int(seen.sum()), int((last_B == queries.now_B).sum()), int((~np.isnan(last_B + queries.now_B)).sum())
     n_doubled = n - len(np.unique(truth.user_idx_B))
     in_history = f"{_of(n_seen, len(truth.target_E), 'test targets')} are in the user's own history"
+    tied = f"{_of(n_tied, n_clocked, 'test targets')} share their time stamp with the event before"
+    if not n_clocked:
+        tied = "no query has a clock: order is that of the file"
+    elif n_tied:
+        tied += f": order within is {'shuffled' if shuffled else 'that of the file'}"
     return [
         Check(
             "target in history", "ok" if not n_seen else "note" if repeats else "leak", n_seen, len(truth.target_E),
@@ -65,8 +74,7 @@ def leak_checks(truth: GroundTruth, repeats: bool = False) -> list[Check]:
         ),
         Check(
             "tied with the event before", "note" if n_tied else "ok", n_tied, n_clocked,
-            f"{_of(n_tied, n_clocked, 'test targets')} share their time stamp with the event before"
-            + (": order within is shuffled" if n_tied else "") if n_clocked else "no query has a clock: order is that of the file",
+            tied,
         ),
     ]  # fmt: skip
 

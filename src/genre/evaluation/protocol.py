@@ -20,6 +20,7 @@ class Protocol:
         items: size of the catalogue, all of which is ranked.
         repeats: True where items of the history may be recommended and be right; False where they are masked.
         dropped: what was left out before judging and how often, `{"users with one interaction": 12}`.
+        level: coverage of the intervals.
     """
 
     split: str
@@ -28,6 +29,7 @@ class Protocol:
     items: int
     repeats: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
+    level: float = 0.95
 
     @property
     def history(self) -> str:

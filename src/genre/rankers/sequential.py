@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ class SequentialRanker(Ranker):
         """Attention heads; must divide embedding_dim."""
         max_history: PositiveInt = 50
         """How many of the newest entries are read."""
-        batch_size: PositiveInt = 4096
+        batch_size: PositiveInt = 2048
         """History entries a step, so that a step costs the same whatever the lengths."""
         dropout: Share = 0.3
         """Within the blocks."""
@@ -74,6 +74,7 @@ class SequentialRanker(Ranker):
 
     config: Config
     _scorer: Scorer
+    _epochs: int | None = None
 
     def fit(self, training: Training, folder: Path) -> None:
         """Train on every entry that has a successor; see Ranker.fit.
@@ -119,7 +120,9 @@ class SequentialRanker(Ranker):
 
         chance_S = torch.from_numpy(negative_chances(count_N[seen_S], config.popularity_share)).to(device)
         if (training.histories.lengths > 1).any():  # else there is nothing to learn from
-            train(model, batches, loss, folder, config, validate if truth else None, training.seed, "sequential")
+            progress = train(model, batches, loss, folder, config, validate if truth else None, training.seed, "sequential")
+            if truth:
+                self._epochs = progress.best_epoch + 1
         self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
 
     def _new_tower(self) -> Tower:
@@ -127,6 +130,10 @@ class SequentialRanker(Ranker):
 
         c = self.config
         return Tower(c.embedding_dim, c.layers, c.heads, c.max_history, c.dropout, c.input_dropout, c.item_mask)
+
+    def chosen(self) -> dict[str, Any]:
+        """How many epochs were best; known only where it was fitted with validation."""
+        return {} if self._epochs is None else {"epochs": self._epochs}
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """Dot products; without content, items that nobody touched come below all others. See Ranker.score."""
