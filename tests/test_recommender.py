@@ -97,7 +97,7 @@ def test_an_explanation_names_an_event_of_the_history(recommender: Recommender) 
 
 
 def test_an_added_item_is_recommended_by_its_text(small_run: Run) -> None:
-    recommender = Recommender.load(small_run.folder)
+    recommender = Recommender.load(small_run.folder, "content")
     twin = recommender.items.row(4, named=True)
     new = pl.DataFrame({"item_id": ["new"], "title": [twin["title"]], "description": [twin["description"]]})
     before = recommender.recommend(history=[twin["item_id"]], n=recommender.n_items)

@@ -134,3 +134,21 @@ def test_infinite_and_missing_numbers_alone_do_not_break_a_column() -> None:
     encoder = attributes()
     encoder.fit(items)
     assert not encoder.encode(items).any()
+
+
+def test_the_index_and_the_title_shown_are_no_attributes() -> None:
+    plain = pl.DataFrame({"item_id": ["1", "2", "3", "4"], "text": ["t"] * 4, "brand": ["x", "x", "y", "y"]})
+    encoder, stored = (build(AttributesEncoder, {"use": "attributes"}) for _ in range(2))
+    encoder.fit(plain)
+    prepared = plain.with_row_index("item_idx").with_columns(shown=pl.lit("a title"))
+    stored.fit(prepared)
+    assert np.array_equal(stored.encode(prepared), encoder.encode(plain))
+    assert not stored.encode(pl.DataFrame({"item_id": ["9"], "text": ["free text with an id"]})).any()
+
+
+def test_a_kind_alone_says_how_a_column_is_read() -> None:
+    short = build(AttributesEncoder, {"use": "attributes", "columns": {"genres": "tags", "year": "number"}})
+    assert (
+        short.config
+        == build(AttributesEncoder, {"use": "attributes", "columns": {"genres": {"kind": "tags"}, "year": {"kind": "number"}}}).config
+    )

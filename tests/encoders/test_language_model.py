@@ -218,3 +218,14 @@ def test_a_real_sentence_transformer_agrees_with_a_masked_mean_by_hand() -> None
     expected = (mean / mean.norm(dim=1, keepdim=True)).numpy()
     assert vectors[:11] == pytest.approx(expected[:11], abs=1e-6)
     assert not vectors[11].any(), "the film without a title says nothing"
+
+
+def test_a_folder_without_a_tokenizer_is_refused_not_read_with_an_empty_one(bert: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((bert / name).read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"lacks a tokenizer: .*tokenizer\.json"):
+        encoder_of(tmp_path)
+
+
+def test_pooling_auto_is_the_default(bert: Path) -> None:
+    assert encoder_of(bert, pooling="auto").config == encoder_of(bert).config

@@ -85,3 +85,8 @@ def test_wordllama_brings_its_own_table() -> None:
     assert vectors.shape == (24, 256)
     unit = vectors[[0, 12, 5]] / np.linalg.norm(vectors[[0, 12, 5]], axis=1, keepdims=True)
     assert unit[0] @ unit[1] > unit[0] @ unit[2] + 0.2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wordllama") is None, reason="needs: pip install --no-deps wordllama")
+def test_blanks_alone_say_nothing_to_a_tokenizer_that_has_a_token_for_them() -> None:
+    assert not static("wordllama").encode(frame("", "   ", None)).any()

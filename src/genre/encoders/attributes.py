@@ -19,6 +19,9 @@ from genre.encoders.columns import Kind, block, guess, numbers, quantiles, value
 
 log = logging.getLogger(__name__)
 
+NOT_ATTRIBUTES = {"item_id", "item_idx", "text", "shown"}
+"""Columns that name an item; an index read as a number would make neighbours in the file alike."""
+
 
 class Column(Settings):
     """How one column is read."""
@@ -36,7 +39,8 @@ class AttributesEncoder(Encoder):
 
     class Config(Encoder.Config):
         columns: dict[str, Column] = Field(default_factory=dict)
-        """The columns to read, a list of names or `name: {kind: tags, separator: ","}`; none named means all but `item_id` and `text`."""
+        """The columns to read, a list of names or `name: {kind: tags, separator: ","}`; a kind
+        alone (`name: tags`) will do. None named means all but the item's id, index, title shown and text."""
         min_items: PositiveInt = 2
         """Values of fewer items are left out: what only one item has makes it similar to none."""
         max_values: PositiveInt = 256
@@ -45,7 +49,10 @@ class AttributesEncoder(Encoder):
         @field_validator("columns", mode="before")
         @classmethod
         def _names_alone(cls, columns: Any) -> Any:
-            return {name: {} for name in columns} if isinstance(columns, list | tuple) else columns
+            named = {name: {} for name in columns} if isinstance(columns, list | tuple) else columns
+            if not isinstance(named, dict):
+                return named
+            return {name: {"kind": column} if isinstance(column, str) else column for name, column in named.items()}
 
     config: Config
 
@@ -59,7 +66,7 @@ class AttributesEncoder(Encoder):
         Raises:
             ValueError: a column that the config names is not there, or there is none at all.
         """
-        columns = self.config.columns or {name: Column() for name in items.columns if name not in ("item_id", "text")}
+        columns = self.config.columns or {name: Column() for name in items.columns if name not in NOT_ATTRIBUTES}
         check_columns(list(columns), items)
         self.learnt = {}
         for name, column in sorted(columns.items()):
@@ -82,7 +89,7 @@ class AttributesEncoder(Encoder):
         Raises:
             ValueError: a column is missing, though the frame is more than free text.
         """
-        free_text = items.columns == ["text"]
+        free_text = NOT_ATTRIBUTES.issuperset(items.columns) and not NOT_ATTRIBUTES.intersection(self.learnt)
         if not free_text:
             check_columns(list(self.learnt), items)
         blocks = [np.zeros((len(items), 1 if not any(map(width, self.learnt.values())) else 0), np.float32)]

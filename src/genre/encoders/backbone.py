@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
-from transformers.utils import cached_file
-
-log = logging.getLogger(__name__)
+from transformers.utils import cached_file, logging
 
 POOLING_FLAGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 
@@ -73,11 +70,16 @@ def load_backbone(name: str, layer: int | float | None, device: str, precision: 
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
     # On CPUs without native support bfloat16 is slower by an order of magnitude, so `auto` keeps it for GPUs.
     half = precision == "bfloat16" or (precision == "auto" and place.type == "cuda")
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # it would draw one for the weights, terminal or not
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.bfloat16 if half else torch.float32)
     except OSError as error:
         raise FileNotFoundError(f"encoder language_model: model {name!r} cannot be read: {error}") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     block = None if layer is None else cut(model, layer, name)

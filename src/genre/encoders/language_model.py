@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 WINDOW = 65_536
 """Texts tokenized and sorted by length at once."""
 
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
+"""Files that a vocabulary may be in."""
+
 
 class LanguageModelEncoder(Encoder):
     """Hidden states of a frozen language model, pooled over the tokens of each text."""
@@ -34,8 +37,8 @@ class LanguageModelEncoder(Encoder):
         layer: int | float | None = None
         """Which layer is read: 1 is the lowest, -1 the last, 0.5 the middle; None is the last. Of decoders the middle is the best and half
         the cost."""
-        pooling: Literal["mean", "cls", "last"] | None = None
-        """Over the tokens of a text; None does what a sentence-transformers folder says, else the mean."""
+        pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+        """Over the tokens of a text; `auto` does what a sentence-transformers folder says, else the mean."""
         normalize: bool | None = None
         """Scale each vector to length 1; None does what a sentence-transformers folder says, else not."""
         prefix: str = ""
@@ -111,7 +114,7 @@ class LanguageModelEncoder(Encoder):
             from genre.encoders.backbone import load_backbone, sentence_settings
 
             config = self.config
-            pooling, normalize = (config.pooling, False) if config.pooling else sentence_settings(config.model)
+            pooling, normalize = (config.pooling, False) if config.pooling != "auto" else sentence_settings(config.model)
             backbone = load_backbone(config.model, config.layer, config.device, config.precision)
             if config.prefix.strip() and not backbone.tokenizer.is_fast:
                 raise ValueError(f"encoder language_model: prefix: {config.model} has no tokenizer.json to find the prefix's tokens by")
@@ -157,3 +160,6 @@ def check_folder(model: str) -> None:
                 "Get its safetensors, or convert it where you trust it: AutoModel.from_pretrained(...).save_pretrained(folder)"
             )
         raise FileNotFoundError(f"encoder language_model: model {model!r} lacks {folder / 'model.safetensors'}")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        # Without its files transformers makes an empty tokenizer, to which every text is the same.
+        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks a tokenizer: {folder / 'tokenizer.json'}")

@@ -52,7 +52,7 @@ class StaticEncoder(Encoder):
 
     def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
         """Vectors of shape (N, D): the weighted mean of the tokens' rows; zero for a text without tokens."""
-        texts = texts_of(items)
+        texts = [text.strip() for text in texts_of(items)]  # some tokenizers have a token for blanks alone
         tokenizer, table = self._load()
         vectors_ND = np.zeros((len(texts), table.rows_VD.shape[1]), np.float32)
         for start in track(range(0, len(texts), CHUNK), "encoding text"):

@@ -17,9 +17,13 @@ from pydantic import NonNegativeInt, PositiveInt
 from genre.component import Arrays
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
+from genre.progress import track
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+CHUNK = 16_384
+"""Texts encoded at once."""
 
 SVD_ITEMS = 200_000
 """The directions are learnt from at most this many items, so that memory and time stay bounded."""
@@ -73,11 +77,11 @@ class TfidfEncoder(Encoder):
         kept = self._choose(terms, spread_V, len(texts))
         self.terms = [terms[column] for column in kept]
         self.idf_V = (np.log((1 + len(texts)) / (1 + spread_V[kept])) + 1).astype(np.float32)
+        rng = np.random.default_rng(self.config.seed)
+        if len(texts) > SVD_ITEMS:
+            counts_NV = counts_NV[np.sort(rng.choice(len(texts), SVD_ITEMS, replace=False))]
         tfidf_NV = weigh(counts_NV[:, kept], self.idf_V)
         tfidf_NV = tfidf_NV[np.diff(tfidf_NV.indptr) > 0]
-        rng = np.random.default_rng(self.config.seed)
-        if tfidf_NV.shape[0] > SVD_ITEMS:
-            tfidf_NV = tfidf_NV[np.sort(rng.choice(tfidf_NV.shape[0], SVD_ITEMS, replace=False))]
         d = min(self.config.components, *tfidf_NV.shape)
         self.directions_VD = np.zeros((len(self.terms), 1), np.float32)
         if d:
@@ -87,10 +91,14 @@ class TfidfEncoder(Encoder):
     def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
         """Vectors of shape (N, D); zero for a text without a known term."""
         texts = texts_of(items)
-        if not texts or not self.terms:
-            return np.zeros((len(texts), self.directions_VD.shape[1]), np.float32)
-        counts_NV = self._vectorizer(vocabulary=self.terms).transform(texts)
-        return np.asarray(weigh(counts_NV, self.idf_V) @ self.directions_VD, np.float32)
+        vectors_ND = np.zeros((len(texts), self.directions_VD.shape[1]), np.float32)
+        if not self.terms:
+            return vectors_ND
+        vectorizer = self._vectorizer(vocabulary=self.terms)
+        for start in track(range(0, len(texts), CHUNK), "encoding text"):
+            counts_CV = vectorizer.transform(texts[start : start + CHUNK])
+            vectors_ND[start : start + CHUNK] = weigh(counts_CV, self.idf_V) @ self.directions_VD
+        return vectors_ND
 
     def state(self) -> Arrays:
         """Terms as JSON bytes, their weights, and the directions."""

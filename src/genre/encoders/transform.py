@@ -49,7 +49,7 @@ class Transform:
             raise ValueError(f"vectors must have shape (items, dimensions), not {vectors_ND.shape}")
         if dim is not None and dim < 1:
             raise ValueError(f"dim must be at least 1, not {dim}")
-        bad = np.asarray(~np.isfinite(vectors_ND).all(axis=1))
+        bad = ~np.isfinite(vectors_ND.sum(axis=1, dtype=np.float64))
         if bad.any():
             raise ValueError(f"{int(bad.sum())} of {len(bad)} vectors have NaN or infinity, the first in row {int(bad.argmax())}")
         said_N = _says_something(vectors_ND)
