@@ -113,3 +113,11 @@ def test_rare_terms_can_be_left_out_but_not_all_of_them() -> None:
 def test_a_frame_without_text_names_the_columns_there_are() -> None:
     with pytest.raises(ValueError, match=r"no `text` column \(they have: item_id, title"):
         tfidf().fit(pl.DataFrame({"item_id": ["1"], "title": ["x"]}))
+
+
+def test_a_large_catalogue_whose_items_share_no_word_keeps_its_words() -> None:
+    texts = frame(*[f"w{i}" for i in range(10_001)])
+    encoder = tfidf(components=2, residual=0)
+    encoder.fit(texts)
+    assert len(encoder.terms) == 10_001
+    assert encoder.encode(texts.head(3)).shape == (3, 2)

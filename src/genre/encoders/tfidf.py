@@ -129,6 +129,8 @@ class TfidfEncoder(Encoder):
     def _choose(self, terms: list[str], spread_V: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
         least = self.config.min_items or (1 if n < 10_000 else 2 if n < 1_000_000 else 5)
         kept = np.flatnonzero(spread_V >= least)
+        if self.config.min_items is None and not len(kept):
+            kept = np.arange(len(terms))
         if terms and not len(kept):
             raise ValueError(f"encoder tfidf: min_items {least} leaves none of the {len(terms)} terms of {n} items; lower it")
         # A stable sort, so that among equally widespread terms the alphabet decides.
