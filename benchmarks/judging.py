@@ -80,7 +80,7 @@ class Judge:
     def test(self, protocol: str, score: Scorer) -> dict[str, tuple[float, float, float]]:
         """HR@10 and NDCG@10 with intervals on the test queries, by the evaluator that judges genre's own rankers."""
         truth, repeats = self.truth[protocol, "test"], protocol == "repeats"
-        catalogue = Catalogue(np.bincount(self.dataset.training.item_idx_E, minlength=self.dataset.n_items))
+        catalogue = Catalogue(self.dataset.training.item_counts(self.dataset.n_items))
         result = evaluate(score, truth, catalogue, str(self.dataset.summary["protocol"]), repeats=repeats)
         named = {name: result.metrics[name] for name in (f"hit_rate@{K}", f"ndcg@{K}")}
         return {name: (interval.mean, interval.low, interval.high) for name, interval in named.items()}

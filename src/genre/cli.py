@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from genre.runs import VERSION
+
+if TYPE_CHECKING:
+    from genre.evaluation.ladder import Ladder
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="The configuration: its schema, and what a file resolves to.")
@@ -71,11 +74,12 @@ def run(
     For production, once the choices are made: `genre run shop.yaml data.split.use=none`
     """
     from genre.pipeline import run as run_pipeline
+    from genre.reporting import ladder
 
     done = run_pipeline(config, changes or [], force=force)
     report_file = done.folder / "report.html"
     if (done.folder / "evaluate").is_dir():
-        _print_ladder([done.folder])
+        _print_ladder(ladder([done.folder]))
     out.print(f"run: {done.folder}" + (f"   report: {report_file}" if report_file.is_file() else ""), highlight=False, soft_wrap=True)
 
 
@@ -139,8 +143,7 @@ def report(
     from genre.reporting import report as write_page
 
     file = file or runs[0] / "report.html"
-    write_page(runs, file)
-    _print_ladder(runs)
+    _print_ladder(write_page(runs, file))
     out.print(f"report: {file}", highlight=False, soft_wrap=True)
 
 
@@ -230,10 +233,7 @@ def show(config: ConfigFile, changes: Changes = None) -> None:
     print(dump_config(load_config(config, changes or [])), end="")
 
 
-def _print_ladder(folders: list[Path]) -> None:
-    from genre.reporting import ladder
-
-    climbed = ladder(folders)
+def _print_ladder(climbed: Ladder) -> None:
     header, rows = climbed.table()
     _print_list(climbed.caption(), rows, header)
 

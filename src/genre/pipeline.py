@@ -119,10 +119,8 @@ def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> N
         dataset, ranker = Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}"))
         judge(config, dataset, ranker, content_of(run, config.encoders), "test", name).save(folder)
 
-    settings = {"evaluate": config.evaluate.model_dump(mode="json"), "seed": config.seed}
-    run.stage(
-        f"evaluate/{name}", settings, ("prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"), work, force=force
-    )
+    inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"]
+    run.stage(f"evaluate/{name}", config.evaluate.model_dump(mode="json"), inputs, work, force=force)
 
 
 def judge(
@@ -132,7 +130,7 @@ def judge(
     settings = config.evaluate
     truth = dataset.ground_truth(part, settings.users, config.data.seed)
     categories = category_shares(dataset.items[settings.category])[0] if settings.category else None
-    counts_N = np.bincount(dataset.training.item_idx_E, minlength=dataset.n_items)
+    counts_N = dataset.training.item_counts(dataset.n_items)
     protocol = f"{dataset.summary['protocol']}{'' if part == 'test' else ', validation'}"
     return evaluate_ranker(
         ranker.score, truth, Catalogue(counts_N, content_ND, categories), protocol, settings, dataset.repeats, what=f"evaluating {name}"

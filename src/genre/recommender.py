@@ -46,7 +46,7 @@ class Recommender:
         self.dataset = dataset
         self.ranker = ranker
         self.encoders = encoders
-        self.vectors = vectors
+        self.vectors = {name: _unit(vectors_ND) for name, vectors_ND in vectors.items()}
         self.policy = build(Policy, config.policy)
         self.items = dataset.items
         self._item_idx = {item: i for i, item in enumerate(self.items["item_id"])}
@@ -160,7 +160,7 @@ class Recommender:
         for leaf in self.ranker.leaves():
             read = [content[name] for name in leaf.config.encoders()]
             leaf.extend(np.concatenate(read, axis=1) if read else None, len(items))
-        self.vectors = {name: np.concatenate([self.vectors[name], content[name]]) for name in self.vectors}
+        self.vectors = {name: np.concatenate([self.vectors[name], _unit(content[name])]) for name in self.vectors}
         self._item_idx |= {item: self.n_items + i for i, item in enumerate(items["item_id"])}
         self.items = pl.concat([self.items, items], how="diagonal_relaxed").select(self.items.columns)
 
@@ -194,7 +194,7 @@ class Recommender:
         for name, encoder in self.encoders.items():
             vector = encoder.encode_texts([text])[0]
             if np.linalg.norm(vector) > 0:
-                found.append(_unit(self.vectors[name]) @ (vector / np.linalg.norm(vector)))
+                found.append(self.vectors[name] @ (vector / np.linalg.norm(vector)))
         if not found:
             reads = "none of its words is known" if self.encoders else "the run has no encoder; add one under `encoders:`"
             raise ValueError(f"text {text!r} says nothing to any encoder: {reads}")
@@ -213,7 +213,7 @@ class Recommender:
 
     def _unit_vectors(self, rows: Ints) -> Vectors | None:
         first = next(iter(self.vectors.values()), None)
-        return None if first is None else _unit(first[rows])
+        return None if first is None else first[rows]
 
     def _reasons(self, query: Histories, items: Ints) -> list[str | None]:
         events = strongest_event(self.ranker.score, query, items)

@@ -68,7 +68,7 @@ def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
         "users": f"{len(dataset.users):,}",
         "items": f"{dataset.n_items:,}, {summary['items_with_text']:,} with text",
         "interactions": f"{len(dataset.interactions):,}, {len(training.item_idx_E):,} of them trained on",
-        "items nobody touched in training": f"{int((np.bincount(training.item_idx_E, minlength=dataset.n_items) == 0).sum()):,}",
+        "items nobody touched in training": f"{int((training.item_counts(dataset.n_items) == 0).sum()):,}",
         "rows rejected": f"{summary['rejected']:,}",
         "order of ties in time": str(summary["ties"]),
         "seed": str(config.seed),

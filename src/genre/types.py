@@ -78,6 +78,10 @@ class Histories:
         """How many entries of the same user are newer: 0 for each user's last entry, shape (E,)."""
         return np.repeat(self.offsets[1:], self.lengths) - 1 - np.arange(len(self.item_idx_E))
 
+    def item_counts(self, n_items: int) -> Ints:
+        """Entries an item, shape (N,)."""
+        return np.bincount(self.item_idx_E, minlength=n_items)
+
     def take(self, rows: Ints | slice) -> Histories:
         """The histories of some of the users, in the order asked for."""
         rows = np.arange(len(self))[rows]
@@ -158,7 +162,7 @@ class Training:
 
     def counts_N(self) -> Ints:
         """Training interactions an item, shape (N,)."""
-        return np.bincount(self.histories.item_idx_E, minlength=self.n_items)
+        return self.histories.item_counts(self.n_items)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file, logging
+
+from genre.training import choose_device
 
 POOLING_FLAGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 
@@ -60,14 +62,14 @@ class Backbone:
         return hidden_BTD.float().cpu(), mask_BT
 
 
-def load_backbone(name: str, layer: int | float | None, device: str, precision: str) -> Backbone:
+def load_backbone(name: str, layer: int | float | None, device: Literal["auto", "cpu", "cuda"], precision: str) -> Backbone:
     """Read a model from a folder or the hub, and cut off the layers above the one that is read.
 
     Raises:
         FileNotFoundError: a file is missing, or the hub does not give it.
-        ValueError: it has no such layer.
+        ValueError: it has no such layer, or there is no such device.
     """
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+    place = choose_device(device)
     # On CPUs without native support bfloat16 is slower by an order of magnitude, so `auto` keeps it for GPUs.
     half = precision == "bfloat16" or (precision == "auto" and place.type == "cuda")
     bars = logging.is_progress_bar_enabled()
