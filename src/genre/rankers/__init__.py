@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.component import Component
-from genre.types import Histories, Training
+from genre.types import Bools, Histories, Training
 
 
 class Ranker(Component):
@@ -46,6 +46,10 @@ class Ranker(Component):
     def leaves(self) -> list[Ranker]:
         """The rankers that read content and are extended: itself, or those it combines."""
         return [self]
+
+    def known(self) -> Bools | None:
+        """Which of the N items it can tell anything about; None: all. To a ranker that knows only ids, an untouched item is unknown."""
+        return None
 
     def chosen(self) -> dict[str, Any]:
         """Settings that validation decided while fitting (epochs, weights), for training on everything later; see `data.split.use=none`."""

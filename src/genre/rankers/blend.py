@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,8 +17,9 @@ from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
+from genre.rankers.standing_in import weights_by_item
 from genre.rankers.weighing import cross_validated, search
-from genre.types import GroundTruth, Histories, Training
+from genre.types import Bools, Floats, GroundTruth, Histories, Training
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ class BlendRanker(Ranker):
 
     One number a member is learnt, and no more, so that it holds beyond the queries it was learnt on. Weights that one run has `chosen`
     can be given to the next, which may then train on everything.
+
+    A member that does not know an item (see Ranker.known) is taken to say what it says, on average, of items of which the others say
+    the same: an item nobody touched stands where its content puts it, not last.
     """
 
     class Config(Ranker.Config):
@@ -88,13 +92,15 @@ class BlendRanker(Ranker):
             )
         rng = np.random.default_rng(training.seed)
         self.members = {name: training.members[name] for name in config.of}
-        rows = np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES])
-        self.scale_M = spreads(self.members.values(), training.histories.take(rows), training.n_items)
+        histories = training.histories.take(np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES]))
+        self.scale_M = spreads(self.members.values(), histories, training.n_items)
         self.by_query = config.scaling == "query"
         if config.weights is not None:
             self.weight_M = np.array([config.weights[name] for name in config.of], np.float64)
         elif training.validation is not None:
             self._learn(training.validation, training.repeats, training.n_items, rng)
+        members = list(self.members.values())
+        self.covariance_MM = covariance(members, self.scale_M, self.by_query, histories, training.n_items)
 
     def chosen(self) -> dict[str, Any]:
         """The weights and the scaling: with them in the config, fitting needs no validation."""
@@ -110,14 +116,24 @@ class BlendRanker(Ranker):
         return list(found.values())
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
-        """The weighted sum; members of weight 0 are not asked."""
-        total: npt.NDArray[np.float32] | None = None
-        for member, weight, scale in zip(self.members.values(), self.weight_M, self.scale_M, strict=True):
-            if weight > 0:
-                part = np.float32(weight) * scaled(member.score(queries), scale, self.by_query)
-                total = part if total is None else total + part
-        assert total is not None  # some weight is above 0
-        return total
+        """The weighted sum, 0 for an item that no member knows; members of weight 0 are not asked."""
+        asked = np.flatnonzero(self.weight_M)
+        members = [list(self.members.values())[i] for i in asked]
+        known_MN = np.stack(np.broadcast_arrays(*map(known, members)))
+        weight_MN = weights_by_item(self.weight_M[asked], self.covariance_MM[np.ix_(asked, asked)], known_MN)
+        total_BN: npt.NDArray[np.float32] | None = None
+        for member, weight_N, known_N, scale in zip(members, weight_MN, known_MN, self.scale_M[asked], strict=True):
+            part_BN = scaled(member.score(queries), known_N, scale, self.by_query)
+            part_BN *= weight_N
+            total_BN = part_BN if total_BN is None else total_BN + part_BN
+        assert total_BN is not None  # some weight is above 0
+        return total_BN
+
+    def known(self) -> Bools | None:
+        """Items that some member knows."""
+        found = [member.known() for member, weight in zip(self.members.values(), self.weight_M, strict=True) if weight > 0]
+        known_N = [each for each in found if each is not None]
+        return None if len(known_N) < len(found) else np.logical_or.reduce(known_N)
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """Extends the `leaves`. A blend itself keeps nothing about items, so whoever has their content extends each leaf with its own.
@@ -134,11 +150,15 @@ class BlendRanker(Ranker):
 
     def state(self) -> Arrays:
         """Weights, scales and which scaling."""
-        return {"weight_M": self.weight_M, "scale_M": self.scale_M, "by_query": np.array([self.by_query], np.uint8)}
+        return {
+            "weight_M": self.weight_M, "scale_M": self.scale_M, "covariance_MM": self.covariance_MM,
+            "by_query": np.array([self.by_query], np.uint8),
+        }  # fmt: skip
 
     def restore(self, state: Arrays) -> None:
         """Take them back."""
-        self.weight_M, self.scale_M, self.by_query = state["weight_M"], state["scale_M"], bool(state["by_query"][0])
+        self.weight_M, self.scale_M, self.covariance_MM = state["weight_M"], state["scale_M"], state["covariance_MM"]
+        self.by_query = bool(state["by_query"][0])
 
     def save(self, folder: Path) -> None:
         """The members go into `members/NAME`."""
@@ -162,7 +182,11 @@ class BlendRanker(Ranker):
             batch = truth.take(slice(start, start + size))
             score_MBN = [member.score(batch.queries) for member in self.members.values()]
             for by_query in scalings:
-                parts = [scaled(score_BN, scale, by_query) for score_BN, scale in zip(score_MBN, self.scale_M, strict=True)]
+                # What a member does not know counts 0 here: few targets are such items, and the weights are not learnt for them.
+                parts = [
+                    scaled(score_BN, known(member), scale, by_query)
+                    for member, score_BN, scale in zip(self.members.values(), score_MBN, self.scale_M, strict=True)
+                ]
                 found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats))
         joined = {by_query: Shortlists.joined(parts) for by_query, parts in found.items()}
         reached = dict.fromkeys(scalings, 0.0)
@@ -173,21 +197,56 @@ class BlendRanker(Ranker):
         log.info("blend: %s; NDCG@%d by scaling, cross-validated: %s", self.chosen(), config.k, reached)
 
 
-def scaled(score_BN: npt.NDArray[np.float32], scale: float, by_query: bool) -> npt.NDArray[np.float32]:
-    """Scores in units of their spread: of one spread for all queries, or centred and in each query's own."""
-    if not by_query:
-        return score_BN / np.float32(scale)
-    spread_B1 = np.std(score_BN, axis=1, keepdims=True)
-    centred_BN: npt.NDArray[np.float32] = score_BN - score_BN.mean(axis=1, keepdims=True)
+def known(ranker: Ranker) -> Bools:
+    """The items a ranker knows, shape (N,), or (1,) where it knows all."""
+    known_N = ranker.known()
+    return np.ones(1, bool) if known_N is None else known_N
+
+
+def heard(score_BN: npt.NDArray[np.float32], known_N: Bools) -> npt.NDArray[np.float32]:
+    """The scores of the items known."""
+    return score_BN if known_N.all() else score_BN[:, known_N]
+
+
+def scaled(score_BN: npt.NDArray[np.float32], known_N: Bools, scale: float, by_query: bool) -> npt.NDArray[np.float32]:
+    """Scores above their query's mean, in units of their spread: one spread for all queries, or each query's own.
+
+    Mean and spread are those of the items known; the others get 0.
+    """
+    heard_BK = heard(score_BN, known_N)
+    if not heard_BK.shape[1]:
+        return np.zeros_like(score_BN)
+    centred_BN: npt.NDArray[np.float32] = score_BN - heard_BK.mean(axis=1, keepdims=True)
+    spread_B1 = np.std(heard_BK, axis=1, keepdims=True) if by_query else np.full((len(score_BN), 1), scale, np.float32)
     centred_BN /= np.where(spread_B1 > 0, spread_B1, 1)
+    if not known_N.all():
+        centred_BN[:, ~known_N] = 0
     return centred_BN
 
 
 def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
-    """Standard deviation of each ranker's scores over the catalogue, averaged over queries; 1 where a ranker never tells items apart."""
+    """Standard deviation of each ranker's scores of what it knows, averaged over queries; 1 where it never tells items apart."""
     batches = list(queries.batches(batch_size(n_items, 1)))
-    total_M = np.array([sum(float(member.score(batch).std(axis=1).sum()) for batch in batches) for member in members])
+
+    def total(member: Ranker) -> float:
+        known_N = known(member)
+        return sum(float(heard(member.score(batch), known_N).std(axis=1).sum()) for batch in batches) if known_N.any() else 0.0
+
+    total_M = np.array([total(member) for member in members])
     return np.where(total_M > 0, total_M / max(len(queries), 1), 1.0)
+
+
+def covariance(members: Sequence[Ranker], scale_M: Floats, by_query: bool, queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
+    """Of the members' scaled scores, over the items that all of them know, shape (M, M)."""
+    known_N = np.logical_and.reduce(np.broadcast_arrays(*map(known, members)))
+    total_MM = np.zeros((len(members), len(members)))
+    cells = 0
+    for batch in queries.batches(batch_size(n_items, len(members))):
+        parts = [scaled(member.score(batch), known(member), scale, by_query) for member, scale in zip(members, scale_M, strict=True)]
+        part_MC = np.stack([heard(part_BN, known_N).ravel() for part_BN in parts])
+        total_MM += part_MC @ part_MC.T
+        cells += part_MC.shape[1]
+    return total_MM / max(cells, 1)
 
 
 def batch_size(n_items: int, members: int) -> int:

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from genre.component import Arrays
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
-from genre.types import Floats, Histories, Training
+from genre.types import Bools, Floats, Histories, Training
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,10 @@ class EASERanker(Ranker):
         scores: npt.NDArray[np.float32] = score_BK.min(axis=1, keepdims=True, initial=0) + floor_N(self.count_N)
         scores[:, self.item_K] = np.where(np.diff(history_BK.indptr)[:, None] > 0, score_BK, scores[:, self.item_K])
         return scores
+
+    def known(self) -> Bools:
+        """Items that take part."""
+        return np.isin(np.arange(len(self.count_N)), self.item_K)
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items take no part."""

@@ -13,27 +13,16 @@ from scipy import sparse
 
 from genre.component import Arrays
 from genre.rankers.fading import faded_E
+from genre.rankers.sittings import sittings_E
 from genre.types import Floats, Histories, Ints
 
 FLOOR = 1e-6
 ROWS_AT_ONCE = 256
 
 
-def steps_E(histories: Histories, sitting_seconds: float | None) -> Ints:
-    """A number that grows by one from entry to entry, or only from sitting to sitting; differences within a user are what counts.
-
-    Entries at most `sitting_seconds` apart belong to one sitting (0: the same time stamp, a basket). Without a clock, or with None,
-    every entry stands alone.
-    """
-    if sitting_seconds is None:
-        return np.arange(len(histories.item_idx_E))
-    alone = ~(np.diff(histories.time_E) <= sitting_seconds)  # NaN compares false, so no clock means alone
-    return np.concatenate([[0], np.cumsum(alone)])[: len(histories.item_idx_E)]
-
-
 def ages_E(histories: Histories, sitting_seconds: float | None) -> Ints:
     """How many entries, or sittings, of the same user came later: 0 for the newest."""
-    steps = steps_E(histories, sitting_seconds)
+    steps = sittings_E(histories, sitting_seconds)
     last = np.repeat(histories.offsets[1:], histories.lengths) - 1
     return steps[last] - steps
 

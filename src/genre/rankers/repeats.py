@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from genre.component import Arrays
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
-from genre.types import Histories, Training
+from genre.types import Bools, Histories, Training
 
 
 class RepeatsRanker(Ranker):
@@ -44,6 +44,10 @@ class RepeatsRanker(Ranker):
         scores = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds).toarray()
         scores *= (self.count_N + 1) ** self.config.popularity_power
         return np.where(scores > 0, scores, floor_N(self.count_N))
+
+    def known(self) -> Bools:
+        """Items that somebody touched."""
+        return self.count_N > 0
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items are in no history."""

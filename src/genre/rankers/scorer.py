@@ -38,10 +38,11 @@ class Scorer(nn.Module):
         known_N = torch.full((n_items,), content_NF is not None, device=device)
         seen = torch.from_numpy(seen_S).to(device)
         items_ND[seen], known_N[seen] = model.items(), True
-        if content_NF is not None and model.items.project is not None:
+        project = model.items.read_content()
+        if content_NF is not None and project is not None:
             fresh = np.setdiff1d(np.arange(n_items), seen_S)
-            items_ND[torch.from_numpy(fresh).to(device)] = model.items.project(torch.from_numpy(content_NF[fresh]).to(device))
-        return cls(model.tower, model.items.project, items_ND, known_N).eval()
+            items_ND[torch.from_numpy(fresh).to(device)] = project(torch.from_numpy(content_NF[fresh]).to(device))
+        return cls(model.tower, project, items_ND, known_N).eval()
 
     @classmethod
     def from_state(cls, tower: Tower, state: Mapping[str, npt.NDArray[np.generic]]) -> Scorer:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +26,9 @@ class ItemVectors(nn.Module):
         self.ids = nn.Embedding(n_items, dim, sparse=sparse)
         nn.init.normal_(self.ids.weight, std=0.02)
         self.project = None if content_NF is None else projection(content_NF.shape[1], dim)
-        self.register_buffer("content_NF", content_NF, persistent=False)
+        # Whatever an encoder's units, each dimension enters with a variance near one: shorter vectors learn far more slowly.
+        self.scale = 1.0 if content_NF is None else unit_variance(content_NF)
+        self.register_buffer("content_NF", None if content_NF is None else content_NF * self.scale, persistent=False)
 
     def forward(self, item_U: Tensor | None = None) -> Tensor:
         """Vectors (U, D) of some of the items; of all where none are named.
@@ -39,6 +43,20 @@ class ItemVectors(nn.Module):
             vectors_UD = vectors_UD * (torch.rand(len(vectors_UD), 1, device=vectors_UD.device) >= self.id_dropout)
         projected_UD: Tensor = self.project(self.content_NF if item_U is None else self.content_NF[item_U])
         return vectors_UD + projected_UD
+
+    def read_content(self) -> nn.Sequential | None:
+        """The network from content in the encoder's own units to item vectors; None without content."""
+        if self.project is None:
+            return None
+        found = copy.deepcopy(self.project)
+        found[0].weight.data *= self.scale
+        return found
+
+
+def unit_variance(content_NF: Tensor) -> float:
+    """What makes the mean square of all entries 1; 1 where all are 0."""
+    mean_square = float(content_NF.double().square().mean())
+    return 1 / mean_square**0.5 if mean_square else 1.0
 
 
 def projection(content_dim: int, dim: int) -> nn.Sequential:
