@@ -40,7 +40,8 @@ def blend(training: Training, **settings: Any) -> BlendRanker:
 
 def test_validation_gives_the_weight_to_the_member_that_knows() -> None:
     ranker = blend(ring())
-    assert ranker.chosen()["weights"]["next"] > 0.7
+    weights = ranker.chosen()["weights"]
+    assert weights["next"] > 0.7 * sum(weights.values())
     assert ranker.score(Histories.of([[3, 4, 5]])).argmax() == 6
 
 
@@ -77,7 +78,7 @@ def test_an_item_that_nobody_touched_stands_where_its_content_puts_it() -> None:
     vectors = np.cumsum(vectors, axis=0)  # neighbours on the ring are alike, so content agrees with transitions, to some degree
     content = build(Ranker, {"use": "content", "content": ["text"]})
     content.fit(replace(training, content_ND=vectors), Path())
-    training.members["content"] = content
+    training = replace(training, members={**training.members, "content": content})
     ranker = blend(training, of=("next", "content"), weights={"next": 3.0, "content": 1.0}, scaling="shared")
     query = Histories.of([[1]])
     before = ranker.score(query)
@@ -162,5 +163,5 @@ def test_weights_hold_with_several_targets_and_repeats() -> None:
     both = np.stack([held.target_E, held.queries.item_idx_E[held.queries.offsets[1:] - 1]], axis=1).ravel()
     truth = GroundTruth(held.queries, both, 2 * np.arange(len(held) + 1), held.user_idx_B)
     ranker = blend(replace(training, validation=truth, repeats=True), validation_users=40, shortlist=5)
-    assert sum(ranker.chosen()["weights"].values()) == pytest.approx(1)
+    assert max(ranker.chosen()["weights"].values()) > 0.5
     assert np.isfinite(ranker.score(Histories.of([[1], []]))).all()

@@ -11,14 +11,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
 from genre.rankers.standing_in import weights_by_item
-from genre.rankers.weighing import cross_validated, search
+from genre.rankers.weighing import cross_validated, likeliest
 from genre.types import Bools, Floats, GroundTruth, Histories, Training
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ FEW_QUERIES = 20
 
 
 class BlendRanker(Ranker):
-    """Adds up its members' scores, each in units of its own spread, by weights that maximise NDCG on the validation queries.
+    """Adds up its members' scores, each in units of its own spread, by weights under which the validation targets are likeliest.
 
     One number a member is learnt, and no more, so that it holds beyond the queries it was learnt on. Weights that one run has `chosen`
     can be given to the next, which may then train on everything.
@@ -51,9 +51,13 @@ class BlendRanker(Ranker):
         """Spread of a member's scores: one number for all queries, so that a member which knows little of a user says little,
         or each query's own; auto takes what does better in cross-validation (and shared where weights are given)."""
         k: PositiveInt = 10
-        """Cut-off of the NDCG that is maximised."""
+        """Cut-off of the NDCG by which the scaling is chosen."""
+        l2: NonNegativeFloat = 1e-3
+        """Pulls the weights towards 0: half of it times their squares is taken off the mean log-likelihood."""
         shortlist: PositiveInt = 100
-        """Best items of each member among which a held-out query's targets are ranked while weights are tried."""
+        """Best items of each member that a held-out query's targets compete with while the weights are learnt."""
+        others: NonNegativeInt = 300
+        """Further items, drawn at random, that stand for the rest of the catalogue."""
         validation_users: PositiveInt = 5000
         """Held-out queries used at most, drawn at random."""
 
@@ -187,13 +191,13 @@ class BlendRanker(Ranker):
                     scaled(score_BN, known(member), scale, by_query)
                     for member, score_BN, scale in zip(self.members.values(), score_MBN, self.scale_M, strict=True)
                 ]
-                found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats))
+                found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats, config.others, rng))
         joined = {by_query: Shortlists.joined(parts) for by_query, parts in found.items()}
         reached = dict.fromkeys(scalings, 0.0)
         if len(scalings) > 1:
-            reached = {by_query: cross_validated(lists, config.k, rng) for by_query, lists in track(joined.items(), "weighing")}
+            reached = {by_query: cross_validated(lists, config.l2, config.k, rng) for by_query, lists in track(joined.items(), "weighing")}
         self.by_query = max(scalings, key=reached.__getitem__)
-        self.weight_M = search(joined[self.by_query], config.k)
+        self.weight_M = likeliest(joined[self.by_query], config.l2)
         log.info("blend: %s; NDCG@%d by scaling, cross-validated: %s", self.chosen(), config.k, reached)
 
 

@@ -27,8 +27,9 @@ class ItemVectors(nn.Module):
         nn.init.normal_(self.ids.weight, std=0.02)
         self.project = None if content_NF is None else projection(content_NF.shape[1], dim)
         # Whatever an encoder's units, each dimension enters with a variance near one: shorter vectors learn far more slowly.
-        self.scale = 1.0 if content_NF is None else unit_variance(content_NF)
-        self.register_buffer("content_NF", None if content_NF is None else content_NF * self.scale, persistent=False)
+        scale = 1.0 if content_NF is None else unit_variance(content_NF)
+        self.scale = scale
+        self.register_buffer("content_NF", None if content_NF is None else content_NF * scale, persistent=False)
 
     def forward(self, item_U: Tensor | None = None) -> Tensor:
         """Vectors (U, D) of some of the items; of all where none are named.
@@ -49,7 +50,9 @@ class ItemVectors(nn.Module):
         if self.project is None:
             return None
         found = copy.deepcopy(self.project)
-        found[0].weight.data *= self.scale
+        first = found[0]
+        assert isinstance(first, nn.Linear)
+        first.weight.data.mul_(self.scale)
         return found
 
 
