@@ -178,6 +178,14 @@ def test_the_last_edge_is_one_whatever_the_rounding() -> None:
     assert [edge for _, edge in edges] == sorted(edge for _, edge in edges)
 
 
+def test_assignment_does_not_hang_on_the_order_of_keys() -> None:
+    tree = {"b": {"weight": 2}, "a": {}, "c": {}}
+    ordered = running(control="b", variants=tree)
+    stored = running(control="b", variants=dict(sorted(tree.items())))
+    assert variants(Assigner([ordered])) == variants(Assigner([stored]))
+    assert running(variants=tree).config.control == "b"
+
+
 def test_assigning_takes_microseconds() -> None:
     assigner = Assigner([running(layer={"stop": 0.9}, ramp=[{"day": 0, "share": 0.9}])], hold_out=0.01)
     started = time.process_time()

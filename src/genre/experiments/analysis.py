@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genre.experiments.comparison import Comparison, arms_by_day, compare, with_q
+from genre.experiments.comparison import Comparison, arms_by_day, change, compare, with_q
 from genre.experiments.decision import Decision, decide
-from genre.experiments.definition import ExperimentConfig, ExperimentError
+from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
 from genre.experiments.guardrails import Outcome, guard
 from genre.experiments.logs import Log
 from genre.experiments.novelty import Novelty, novelty
@@ -47,6 +47,22 @@ class Analysis:
         """Since the start."""
         return (self.now - self.started) / DAY
 
+    def caption(self) -> str:
+        """What the figures are of, in a line."""
+        split = "sample ratio mismatch" if self.ratio.alarm is not None else "split as planned"
+        return f"{self.config.name}: day {self.days:.1f} of {self.config.days}, {self.units_DV[-1].sum():,} units, {split}"
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Every comparison with both intervals: the header, and a row each."""
+        level = f"{1 - self.config.alpha:.0%}"
+        header = ["metric", "variant", self.config.control, "variant's", f"any time, {level}", f"one look, {level}", "q"]
+        rows = []
+        for found in self.comparisons:
+            values = [f"{value:.4g}" for value in (found.control, found.treatment)]
+            intervals = [change(at, found.relative) for at in (found.last.anytime, found.last.fixed)]
+            rows.append([found.metric, found.variant, *values, *intervals, f"{found.q:.2g}"])
+        return header, rows
+
     def of(self, metric: str, variant: str) -> Comparison | None:
         """One comparison, if it could be made."""
         return next((found for found in self.comparisons if (found.metric, found.variant) == (metric, variant)), None)
@@ -56,7 +72,7 @@ def analyse(config: ExperimentConfig, log: Log) -> Analysis:
     """Everything at once, from the sums of a log.
 
     Raises:
-        ExperimentError: of the primary metric nothing can be said.
+        ExperimentError: of the primary metric nothing can be said, and waiting does not help.
     """
     units_DV = arrivals(config, log)
     ratio = check_ratio(units_DV, np.array([*config.shares().values()]), config.srm_alpha)
@@ -68,7 +84,7 @@ def analyse(config: ExperimentConfig, log: Log) -> Analysis:
             try:
                 comparisons.append(compare(config, name, variant, arms, alpha))
             except ExperimentError as error:
-                if name == config.primary:
+                if name == config.primary and not isinstance(error, TooEarlyError):
                     raise
                 silent[name] = str(error)
     comparisons = with_q(comparisons, config.primary)

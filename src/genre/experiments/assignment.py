@@ -98,10 +98,11 @@ def traffic(config: ExperimentConfig, day: float) -> float:
 
 
 def thresholds(config: ExperimentConfig) -> list[tuple[str, float]]:
-    """Each variant with the upper edge of its part of [0, 1)."""
-    edges = [*itertools.accumulate(config.shares().values())]
+    """Each variant with the upper edge of its part of [0, 1), by name: a store may not keep the order of keys."""
+    shares = sorted(config.shares().items())
+    edges = [*itertools.accumulate(share for _, share in shares)]
     edges[-1] = 1.0  # rounding must leave nobody without a variant
-    return list(zip(config.variants, edges, strict=True))
+    return [(name, edge) for (name, _), edge in zip(shares, edges, strict=True)]
 
 
 def check_layers(configs: Iterable[ExperimentConfig]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genre.experiments.confidence import Interval, anytime_half, anytime_p, fixed_half, fixed_p
-from genre.experiments.definition import ExperimentConfig, ExperimentError
+from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
 from genre.experiments.logs import Log
 from genre.experiments.metrics import Metric
 from genre.experiments.moments import Effect, Moments, effect
@@ -129,15 +129,18 @@ def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[s
     Raises:
         ExperimentError: in words why there is none.
     """
-    control, treatment = moments[config.control_name], moments[variant]
+    control, treatment = moments[config.control], moments[variant]
     if isinstance(control, str) or isinstance(treatment, str):
-        raise ExperimentError(f"metric {name!r}: {control if isinstance(control, str) else treatment}")
+        raise TooEarlyError(f"metric {name!r}: {control if isinstance(control, str) else treatment}")
+    if min(control.n, treatment.n) < config.min_units:
+        fewest = int(min(control.n, treatment.n))
+        raise TooEarlyError(f"metric {name!r}: an arm has {fewest} units; intervals are given from {config.min_units} on (min_units)")
     if not (control.mean_K[1] and treatment.mean_K[1]):
         raise ExperimentError(f"metric {name!r}: nobody has any {config.metrics[name].denominator()}, which it divides by; is it logged?")
     found = effect(control, treatment, cuped=config.cuped_days is not None)
     if not found.se > 0:
         raise ExperimentError(
-            f"metric {name!r}: every unit of {config.control_name!r} and {variant!r} has the same value, {float(found.control):g}, so "
+            f"metric {name!r}: every unit of {config.control!r} and {variant!r} has the same value, {float(found.control):g}, so "
             f"nothing can be said; are its events ({', '.join(config.metrics[name].numerator())}) in the log?"
         )
     return found
@@ -157,3 +160,9 @@ def with_q(comparisons: list[Comparison], primary: str) -> list[Comparison]:
     q_M = benjamini_hochberg(np.array([found.p for found in others])) if others else np.empty(0)
     adjusted = {id(found): float(q) for found, q in zip(others, q_M, strict=True)}
     return [replace(found, q=adjusted.get(id(found), found.p)) for found in comparisons]
+
+
+def change(at: Interval, relative: bool = True) -> str:
+    """An interval in words."""
+    low, value, high = (f"{x:+.2%}" if relative else f"{x:+.4g}" for x in (at.low, at.value, at.high))
+    return f"{value} ({low} to {high})"

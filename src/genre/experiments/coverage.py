@@ -24,10 +24,10 @@ def of_coverage(config: ExperimentConfig, log: Log, variant: str, alpha: float) 
     item_S = log.shown["item"].rank("dense").to_numpy().astype(np.int64) - 1
     n_items = int(item_S.max()) + 1
     groups = {}
-    for name in (config.control_name, variant):
+    for name in (config.control, variant):
         seen = np.unique(row_S[variant_U[row_S] == name])
-        if len(seen) < 2 * GROUPS:
-            return None, f"{name}: fewer than {2 * GROUPS} units with items"
+        if len(seen) < max(config.min_units, 2 * GROUPS):
+            return None, f"{name}: {len(seen)} units with items are too few"
         group_S = np.searchsorted(seen, row_S) % GROUPS
         here = variant_U[row_S] == name
         counts_GN = np.bincount(group_S[here] * n_items + item_S[here], minlength=GROUPS * n_items).reshape(GROUPS, n_items)
@@ -52,7 +52,7 @@ def distinct_items(count_N: Ints, n: int, m: int) -> float:
 
 
 def jackknifed(counts_GN: Ints, size_G: Ints, m: int) -> tuple[float, float]:
-    """Distinct items among m units with the standard error of leaving out one group of units at a time."""
+    """Distinct items among m units with the standard error of leaving out one group at a time, which errs on the wide side."""
     count_N, n = counts_GN.sum(0), int(size_G.sum())
     without_G = np.array([distinct_items(count_N - counts_N, n - int(size), m) for counts_N, size in zip(counts_GN, size_G, strict=True)])
     spread = (len(size_G) - 1) / len(size_G) * ((without_G - without_G.mean()) ** 2).sum()

@@ -18,6 +18,10 @@ class ExperimentError(ValueError):
     """A mistake in a definition, its logs or its course; the message names the place and the fix."""
 
 
+class TooEarlyError(ExperimentError):
+    """Nothing can be said yet; waiting is the fix."""
+
+
 class Variant(Settings):
     """What some of the units get."""
 
@@ -131,8 +135,9 @@ class ExperimentConfig(Settings):
     salt: str | None = None
     """Of the hash; None takes the name. The same salt gives the same assignment, another an independent one."""
     variants: dict[Name, Variant] = Field(min_length=2)
-    """The first is the control, if `control` does not say."""
-    control: str | None = None
+    """What is compared."""
+    control: str = ""
+    """The variant that the others are compared with; without one it is the first, and is written out."""
     layer: Layer = Field(default_factory=Layer)
     ramp: list[Step] = Field(default_factory=lambda: [Step(day=0, share=1)], min_length=1)
     """Shares grow: who takes part once keeps taking part."""
@@ -144,6 +149,8 @@ class ExperimentConfig(Settings):
     """Planned length; the fixed-horizon interval is valid at its end only."""
     min_days: PositiveInt = 7
     """Nothing is shipped before: a week has weekdays and a weekend."""
+    min_units: Annotated[int, Field(ge=10)] = 100
+    """No interval is given before each arm has so many: all of them rest on sums of many units being normal."""
     planned_units: PositiveInt = 10_000
     """Units the plan asks for: where the anytime-valid interval is tightest. `genre experiment plan` says how many."""
     min_effect: PositiveFloat = 0.02
@@ -164,9 +171,17 @@ class ExperimentConfig(Settings):
     """What to do with units that were shown two variants."""
     logs: Logs = Field(default_factory=Logs)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_control(cls, tree: Any) -> Any:
+        # Written out, since a store may not keep the order of keys (PostgreSQL's jsonb does not).
+        if isinstance(tree, dict) and not tree.get("control") and isinstance(variants := tree.get("variants"), dict) and variants:
+            return {**tree, "control": next(iter(variants))}
+        return tree
+
     @model_validator(mode="after")
     def _hangs_together(self) -> ExperimentConfig:
-        if self.control is not None and self.control not in self.variants:
+        if self.control not in self.variants:
             raise ValueError(f"control is {self.control!r}, which is no variant; one of {', '.join(self.variants)}")
         if self.primary not in self.metrics:
             raise ValueError(f"primary is {self.primary!r}, which is no metric; one of {', '.join(self.metrics)}")
@@ -187,14 +202,9 @@ class ExperimentConfig(Settings):
         return self
 
     @property
-    def control_name(self) -> str:
-        """The variant that the others are compared with."""
-        return self.control or next(iter(self.variants))
-
-    @property
     def treatments(self) -> list[str]:
         """The other variants."""
-        return [name for name in self.variants if name != self.control_name]
+        return [name for name in self.variants if name != self.control]
 
     def shares(self) -> dict[str, float]:
         """Each variant's share of the units that take part."""

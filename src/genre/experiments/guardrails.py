@@ -81,11 +81,11 @@ def of_latency(config: ExperimentConfig, log: Log, variant: str, rail: LatencyGu
     """
     row_A, latency_A = log.answers["row"].to_numpy(), log.answers["latency"].to_numpy()
     variant_U = log.units["variant"].to_numpy()
-    mine = {name: variant_U[row_A] == name for name in (config.control_name, variant)}
-    if not all(here.any() for here in mine.values()):
-        return None, "no answers timed yet"
-    usual, now = (float(np.quantile(latency_A[mine[name]], rail.quantile)) for name in (config.control_name, variant))
-    limits = {config.control_name: usual, variant: usual * (1 + rail.margin)}
+    mine = {name: variant_U[row_A] == name for name in (config.control, variant)}
+    if min(len(np.unique(row_A[here])) for here in mine.values()) < config.min_units:
+        return None, "too few units with timed answers yet"
+    usual, now = (float(np.quantile(latency_A[mine[name]], rail.quantile)) for name in (config.control, variant))
+    limits = {config.control: usual, variant: usual * (1 + rail.margin)}
     shares = []
     for name, limit in limits.items():
         above_U = np.bincount(row_A[mine[name]], latency_A[mine[name]] > limit, len(variant_U))

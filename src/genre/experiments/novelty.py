@@ -49,7 +49,7 @@ def novelty(config: ExperimentConfig, log: Log, name: str, variant: str) -> Nove
     """The lift of a metric by age: relative, since all units do less as days go by, whatever they are shown."""
     exposed_U, variant_U = log.units["exposed"].to_numpy(), log.units["variant"].to_numpy()
     lived_U = ((log.now - exposed_U) // DAY).astype(np.int64)
-    arms = [np.flatnonzero(variant_U == arm) for arm in (config.control_name, variant)]
+    arms = [np.flatnonzero(variant_U == arm) for arm in (config.control, variant)]
     pairs: list[tuple[_Day, _Day]] = []
     for num_U, den_U in _by_age(config, log, name):
         control, treatment = (_day(num_U, den_U, arm, lived_U > len(pairs)) for arm in arms)
