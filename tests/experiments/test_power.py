@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.power import NormalIndPower
 
 from genre.experiments.confidence import anytime_half, fixed_half
-from genre.experiments.power import Baseline, days_needed, plan, power
+from genre.experiments.power import Baseline, days_needed, plan, power, units_needed
 from genre.experiments.simulation import World, simulate
 
 
 @pytest.mark.parametrize(("effect", "wanted", "ratio"), [(0.02, 0.8, 1.0), (0.1, 0.9, 0.25), (-0.05, 0.6, 3.0)])
 def test_units_are_those_of_statsmodels(effect: float, wanted: float, ratio: float) -> None:
-    baseline, spread = Baseline(10.0, 25.0), 5.0
+    spread, share = 5.0, (1 / (1 + ratio), ratio / (1 + ratio))
     theirs = NormalIndPower().solve_power(abs(10 * effect) / spread, alpha=0.05, power=wanted, ratio=ratio)
-    (found,) = plan(baseline, [effect], (1 / (1 + ratio), ratio / (1 + ratio)), 0.05, wanted)
-    assert found.units == pytest.approx(theirs * (1 + ratio), abs=1)
+    found = units_needed(10 * effect, (25.0, 25.0), share, wanted, stats.norm.ppf(0.975))
+    assert found == pytest.approx(theirs * (1 + ratio), rel=1e-6)
     n = (theirs, theirs * ratio)
     assert power(10 * effect, (25.0, 25.0), n, 0.05) == pytest.approx(
         NormalIndPower().power(abs(10 * effect) / spread, theirs, 0.05, ratio=ratio), abs=1e-6
@@ -43,6 +44,11 @@ def test_with_cuped_fewer_units_do_and_the_sequence_reaches_its_power_at_its_siz
         found = simulate(World("foreseeable", 0.05, days=1, units_a_day=units // 2), 400, np.random.default_rng(1))
         half = anytime_half(found.se, found.n, units) if anytime else fixed_half(found.se, found.dof)
         assert (np.abs(found.diff) > half).mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_lift_makes_the_treatment_vary_more_by_its_square() -> None:
+    (found,) = plan(Baseline(10.0, 25.0), [0.2])
+    assert found.units == np.ceil(units_needed(2.0, (25.0, 36.0), (0.5, 0.5), 0.8, stats.norm.ppf(0.975)))
 
 
 def test_more_treatments_share_the_false_alarms_and_need_more() -> None:

@@ -41,6 +41,7 @@ def decide(
     if ratio.alarm is not None:
         told = f"sample ratio mismatch (p {ratio.p:.1g}): the arms do not have the sizes they should, so no figure can be trusted"
         return Decision("stop", None, (told, "find out why: redirects, bots, a variant that fails to log, units dropped afterwards"), True)
+    days = round(days, 1)  # a log ends a little before the day does
     over = days >= config.days
     if not primary:
         return Decision("hold", None, (f"too early: an arm has fewer than {config.min_units} units, so no interval is given yet",))

@@ -17,6 +17,7 @@ from genre.experiments.definition import ExperimentConfig, LatencyGuardrail, Met
 from genre.experiments.logs import Log
 from genre.experiments.moments import Moments
 
+TINY = 1e-12
 State = Literal["ok", "open", "broken"]
 
 
@@ -26,7 +27,8 @@ class Outcome:
 
     Attributes:
         state: `broken`: worse than the margin, at all times certain; `ok`: certainly within; `open`: too early, or nothing to measure by.
-        worse: by how much it got worse, on the scale of the margin; None where nothing is known.
+        worse: by how much it got worse, as a share of control; of latency, the share of answers beyond the tolerated time above what is
+            usual; None where nothing is known.
         text: one sentence.
     """
 
@@ -67,10 +69,12 @@ def of_metric(comparison: Comparison | None) -> tuple[Interval | None, str]:
     if comparison is None:
         return None, "nothing measured yet"
     at, sign = comparison.last.anytime, 1.0 if comparison.better == "lower" else -1.0
-    scale = 1.0 if comparison.relative else max(abs(comparison.control), 1e-12)
+    told = f"{comparison.control:.4g} → {comparison.treatment:.4g}"
+    # Of nothing there is no share: whatever is certainly there is then beyond every margin.
+    scale = 1.0 if comparison.relative else abs(comparison.control) or TINY
     low, high = sorted((sign * at.low / scale, sign * at.high / scale))
     worse = Interval(sign * at.value / scale, low, high)
-    return worse, f"{comparison.control:.4g} → {comparison.treatment:.4g}, worse by {worse.value:+.1%} ({low:+.1%} to {high:+.1%})"
+    return worse, f"{told}, worse by {worse.value:+.1%} ({low:+.1%} to {high:+.1%})" if scale > TINY else f"{told}, control has none"
 
 
 def of_latency(config: ExperimentConfig, log: Log, variant: str, rail: LatencyGuardrail, alpha: float) -> tuple[Interval | None, str]:

@@ -93,7 +93,8 @@ def plan(
         treated = baseline.value * (1 + effect)
         if baseline.rate and not 0 < treated < 1:
             raise ValueError(f"an effect of {effect:+.0%} on a rate of {baseline.value:.1%} leaves no rate")
-        spread = (baseline.variance, treated * (1 - treated) if baseline.rate else baseline.variance)
+        # A lift multiplies what units do, and so their variance by its square; a rate's variance follows from the rate.
+        spread = (baseline.variance, treated * (1 - treated) if baseline.rate else baseline.variance * (1 + effect) ** 2)
         left = 1 - baseline.correlation**2
         needed = units_needed(baseline.value * effect, spread, pair, wanted, one_look) / both
         longer = units_needed(baseline.value * effect, spread, pair, wanted, any_time) / both

@@ -27,6 +27,7 @@ class Sums:
         self.latest, self.strangers = float("-inf"), 0
         self._key = units.select("unit", "exposed", pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
         self._daily, self._before = list[pl.DataFrame](), list[pl.DataFrame]()
+        self._fold_at = FOLD_ROWS
         self._answers, self._shown = list[pl.DataFrame](), list[pl.DataFrame]()
         self._columns, self._valued = sum_columns(config.metrics), sorted(valued(config.metrics))
         self._covers = any(isinstance(rail, CoverageGuardrail) for rail in config.guardrails.values())
@@ -112,8 +113,10 @@ class Sums:
             age.floor().cast(pl.Int32).alias("age"), ((pl.col("time") - self.started) / DAY).floor().cast(pl.Int32).alias("day")
         )
         self._daily.append(ours.group_by("row", "day", "age").agg(row_sums(self.config.metrics, pl.col("event"), pl.col("value"))))
-        if sum(map(len, self._daily)) > FOLD_ROWS:
+        # Doubling, since what was folded stays as long as there are units and days.
+        if sum(map(len, self._daily)) > self._fold_at:
             self._daily = [self._folded(self._daily, ["row", "day", "age"])]
+            self._fold_at = max(FOLD_ROWS, 2 * len(self._daily[0]))
 
     def _folded(self, parts: list[pl.DataFrame], keys: list[str]) -> pl.DataFrame:
         types = {"row": pl.UInt32, "day": pl.Int32, "age": pl.Int32}
