@@ -164,6 +164,22 @@ roles = Table(
 )  # fmt: skip
 """Which model is `current` and which is `shadow`; `below` is the stack that a rollback goes down."""
 
+comparisons = Table(
+    "comparisons", metadata, _seq(),
+    Column("time", Float, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("current", String, nullable=False),
+    Column("shadow", String, nullable=False),
+    Column("overlap", Float, nullable=False),
+    Column("same_first", sa.Boolean, nullable=False),
+    Column("current_ms", Float, nullable=False),
+    Column("shadow_ms", Float, nullable=False),
+    Column("failed", String),
+    Index("ix_comparisons_shadow", "shadow"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+"""What the shadow would have shown beside what was shown."""
+
 keys = Table(
     "keys", metadata,
     Column("key_id", String, primary_key=True),

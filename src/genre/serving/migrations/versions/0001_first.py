@@ -129,6 +129,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("role", name="pk_roles"),
     )
     op.create_table(
+        "comparisons",
+        sa.Column("seq", SEQ, autoincrement=True, nullable=False),
+        sa.Column("time", sa.Float, nullable=False),
+        sa.Column("request_id", sa.String, nullable=False),
+        sa.Column("current", sa.String, nullable=False),
+        sa.Column("shadow", sa.String, nullable=False),
+        sa.Column("overlap", sa.Float, nullable=False),
+        sa.Column("same_first", sa.Boolean, nullable=False),
+        sa.Column("current_ms", sa.Float, nullable=False),
+        sa.Column("shadow_ms", sa.Float, nullable=False),
+        sa.Column("failed", sa.String),
+        sa.PrimaryKeyConstraint("seq", name="pk_comparisons"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_comparisons_shadow", "comparisons", ["shadow"])
+    op.create_table(
         "keys",
         sa.Column("key_id", sa.String, nullable=False),
         sa.Column("name", sa.String, nullable=False),
@@ -172,6 +188,7 @@ def downgrade() -> None:
         "traces",
         "models",
         "roles",
+        "comparisons",
         "keys",
         "audit",
         "archived",
