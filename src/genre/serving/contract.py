@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
 
-from genre.serving.expressions import Expression, check_size
-from genre.serving.shorthand import parse
+from genre.surfaces import Filter
+from genre.surfaces.expressions import check_size
 
 Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Somebody's id, kept as given: no control characters."""
@@ -40,14 +40,6 @@ class RequestError(ValueError):
     def __init__(self, where: str, why: str) -> None:
         super().__init__(f"{where}: {why}")
         self.where, self.why = where, why
-
-
-def _from_text(value: Any) -> Any:
-    return parse(value) if isinstance(value, str) else value
-
-
-Filter = Annotated[Expression, BeforeValidator(_from_text, json_schema_input_type=Expression | Annotated[str, Field(max_length=10_000)])]
-"""An expression, or its short text form: `price < 20 and brand in ("A", "B") and not seen(30d)`."""
 
 
 class Asking(Wire):
