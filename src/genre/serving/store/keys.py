@@ -85,6 +85,11 @@ def valid(connection: sa.Connection) -> dict[str, Key]:
     return {row["key_id"]: Key(row["key_id"], row["name"], row["hash"], tuple(row["scopes"]), row["per_second"]) for row in rows}
 
 
+def any_ever(connection: sa.Connection) -> bool:
+    """Whether there ever was a key, good or revoked."""
+    return connection.execute(sa.select(keys.c.key_id).limit(1)).first() is not None
+
+
 def parse(token: str) -> tuple[str, str] | None:
     """A token's id and secret; None if it is no token."""
     found = TOKEN.fullmatch(token)

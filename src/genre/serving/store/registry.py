@@ -49,17 +49,17 @@ def known(connection: sa.Connection) -> list[dict[str, Any]]:
     ]
 
 
-def path_of(connection: sa.Connection, model: str) -> str:
-    """Where a model lies within the run.
+def get(connection: sa.Connection, model: str) -> dict[str, Any]:
+    """A model: its path within the run, its manifest, when it was registered.
 
     Raises:
         RegistryError: there is no such model.
     """
-    path: str | None = connection.execute(sa.select(models.c.path).where(models.c.model == model)).scalar()
-    if path is None:
-        names = [row["model"] for row in known(connection)]
+    row = connection.execute(sa.select(models).where(models.c.model == model)).mappings().first()
+    if row is None:
+        names = [line["model"] for line in known(connection)]
         raise RegistryError(f"there is no model {model!r}; registered: {', '.join(names[:10]) or 'none'}")
-    return path
+    return dict(row)
 
 
 def now(connection: sa.Connection) -> Roles:
@@ -80,7 +80,7 @@ def promote(connection: sa.Connection, model: str, actor: str, request_id: str |
     Raises:
         RegistryError: there is no such model.
     """
-    path_of(connection, model)
+    get(connection, model)
     before = now(connection)
     if before.current == model:
         return before
@@ -111,7 +111,7 @@ def shadow(connection: sa.Connection, model: str | None, actor: str, request_id:
         RegistryError: there is no such model.
     """
     if model is not None:
-        path_of(connection, model)
+        get(connection, model)
     _put(connection, "shadow", model, [])
     record(connection, actor, "shadow", model, request_id)
     return now(connection)
