@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ class Following:
     def __init__(self, engine: Engine, model: str, connection: sa.Connection, since: float) -> None:
         self.engine = engine
         self.model = model
+        self._turn = threading.Lock()
         self._item_seq = catalogue.last_change(connection)
         for change in catalogue.all_items(connection):
             if change.item is None or self.engine.item(change.item_id) != change.item:
@@ -34,7 +36,11 @@ class Following:
         self.catch_up(connection)
 
     def catch_up(self, connection: sa.Connection) -> None:
-        """Everything that was written since the last time."""
+        """Everything that was written since the last time, in the order in which it was; one thread at a time."""
+        with self._turn:
+            self._catch_up(connection)
+
+    def _catch_up(self, connection: sa.Connection) -> None:
         while changes := catalogue.changes_since(connection, self._item_seq):
             for change in changes:
                 self._apply(change)

@@ -19,6 +19,8 @@ ABOUT = """Lists for people, logged, explained and reversible.
 
 Send `Authorization: Bearer genre-...`. Scopes: `ingest` writes events, items and users; `read` asks for lists; `admin` does all.
 Errors are problems in the shape of RFC 9457. Every answer has an `X-Request-ID`; send your own to find it in our log."""
+BODIES: dict[str, type[BaseModel]] = {}
+"""Every body and answer that a route is documented with, by name."""
 TAGS = {
     "lists": "Ask for lists, and why they look as they do.",
     "events": "Say what people did.",
@@ -42,6 +44,7 @@ def documented(
     content: dict[str, Any] | None = None,
     text: str | None = None,
     rows: bool = False,
+    models: Iterable[type[BaseModel]] = (),
 ) -> dict[str, Any]:
     """The arguments of a route's decorator that describe it.
 
@@ -49,7 +52,7 @@ def documented(
         scope: what its key must be good for; None needs no key.
         content: of the request's body, by media type, where `body` alone does not say it.
         text: the media type of an answer that is not JSON.
-        rows: the body is judged row by row, and the answer itself comes with 422 where no row was good.
+        rows: the body is judged row by row, and the answer itself comes with 422 where no row was good.        models: others that `content` refers to.
     """
     codes = {*problems, *((401, 403, 429, 503) if scope else ()), *((400, 413, 415, 422) if body or content else ())}
     success: dict[str, Any] = {"description": "Done."}
@@ -57,7 +60,9 @@ def documented(
         success["content"] = {JSON: _content(answer, answer_example)}
     elif text is not None:
         success["content"] = {text: {"schema": {"type": "string"}}}
-    extra: dict[str, Any] = {"x-models": [model for model in (body, answer) if model is not None]}
+    named = [model for model in (body, answer, *models) if model is not None]
+    BODIES.update({model.__name__: model for model in named})
+    extra: dict[str, Any] = {"x-models": [model.__name__ for model in named]}
     if content or body:
         extra["requestBody"] = {"required": True, "content": content or {JSON: _content(body, example)}}
     if scope:
@@ -92,12 +97,12 @@ def document(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 title="GENRE", version=VERSION, description=ABOUT, routes=app.routes,
                 tags=[{"name": name, "description": words} for name, words in TAGS.items()],
             )  # fmt: skip
-            models: dict[type[BaseModel], None] = {ProblemBody: None}
+            models = {"ProblemBody": ProblemBody}
             for operations in whole["paths"].values():
                 for operation in operations.values():
-                    models |= dict.fromkeys(operation.pop("x-models", ()))
+                    models |= {name: BODIES[name] for name in operation.pop("x-models", ())}
                     _tidy(operation)
-            _, found = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+            _, found = models_json_schema([(model, "validation") for model in models.values()], ref_template=REF)
             components = whole.setdefault("components", {})
             components["schemas"] = found["$defs"]
             components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `genre keys create`."}}

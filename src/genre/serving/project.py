@@ -118,6 +118,20 @@ class Project:
         """
         return await asyncio.wrap_future(self.writer.submit(work))
 
+    async def change(self, work: Callable[[sa.Connection], T]) -> T:
+        """Change the catalogue; it is on the disk, and this worker's engine has heard of it, when this returns.
+
+        Raises:
+            Unavailable: nothing was written.
+        """
+        done = await self.write(work)
+        if self.serving is not None:
+            try:
+                await asyncio.to_thread(self._ask, self.serving.catch_up)
+            except Unavailable:  # it is written: the engine will hear of it with the next look
+                log.warning("the store is away", project=self.name)
+        return done
+
     async def history(self, user_id: str | None, session_id: str | None) -> tuple[Sequence[PastEvent], str | None]:
         """What somebody did, and why that is not known if it is not: a list without it is better than none."""
         if user_id is None and session_id is None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field, FiniteFloat, JsonValue
 
 from genre.bundle import Bundle, BundleError
-from genre.serving.answering import Problem, answer, check, read
+from genre.serving.answering import Problem, answer, read
 from genre.serving.backup import back_up
 from genre.serving.contract import Id, Short, Wire
 from genre.serving.openapi import documented
@@ -189,11 +189,10 @@ async def delete_shadow(request: Request) -> Response:
 @router.get(
     "/v1/admin/shadow/{model}", **documented("How a shadow compares", "admin", scope="admin", answer=ComparisonAnswer, problems=(422,))
 )
-async def comparison(request: Request, model: str) -> Response:
+async def comparison(request: Request, model: Annotated[Id, Path()]) -> Response:
     """Over all requests it was asked too."""
     project = _admin(request)
-    name = check(ModelBody, {"model": model}).model
-    return answer(ComparisonAnswer(**await project.read(lambda connection: registry.compared(connection, name))))
+    return answer(ComparisonAnswer(**await project.read(lambda connection: registry.compared(connection, model))))
 
 
 @router.get("/v1/admin/keys", **documented("Keys", "admin", scope="admin", answer=KeysAnswer))
@@ -219,11 +218,10 @@ async def make_key(request: Request) -> Response:
 
 
 @router.delete("/v1/admin/keys/{key_id}", **documented("Revoke a key", "admin", scope="admin", status=204, problems=(404, 422)))
-async def revoke_key(request: Request, key_id: str) -> Response:
+async def revoke_key(request: Request, key_id: Annotated[Id, Path()]) -> Response:
     """Noticed by every worker within two seconds."""
     project = _admin(request)
-    name = check(ModelBody, {"model": key_id}).model
-    if not await project.write(lambda connection: keys.revoke(connection, name, *_who(request))):
+    if not await project.write(lambda connection: keys.revoke(connection, key_id, *_who(request))):
         raise Problem(404, "there is no such key, or it is revoked already")
     return Response(status_code=204)
 
@@ -270,7 +268,7 @@ async def _changed(project: Project, change: Callable[[sa.Connection], T]) -> T:
         raise Problem(409, str(error)) from error
 
 
-async def _verified(folder: Path) -> None:
+async def _verified(folder: pathlib.Path) -> None:
     try:
         await asyncio.to_thread(Bundle.open, folder)
     except (BundleError, OSError) as error:

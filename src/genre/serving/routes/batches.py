@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import Field, ValidationError
 
 from genre.serving.answering import Problem, blames, parse_json, read_bytes
-from genre.serving.contract import Id, ItemIn, UserIn, Wire
+from genre.serving.contract import ItemIn, UserIn, Wire
 
 M = TypeVar("M", ItemIn, UserIn)
 
@@ -28,12 +28,6 @@ class BatchAnswer(Wire):
     changed: int = Field(ge=0)
     errors: list[RowError]
     """Rows that were refused, and why; the others are changed all the same."""
-
-
-class Named(Wire):
-    """An id from a path."""
-
-    id: Id
 
 
 async def rows_of(request: Request, model: type[M], name: str) -> tuple[list[tuple[int, M]], list[RowError]]:

@@ -45,11 +45,10 @@ CONTENT = {
     "application/json": {"schema": SCHEMA, "example": [ONE]},
     "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line."}, "example": orjson.dumps(ONE).decode()},
 }
-_described = documented("Log events", "events", scope="ingest", answer=EventsAnswer, content=CONTENT, rows=True)
-_described["openapi_extra"]["x-models"].append(EventIn)
+DESCRIBED = documented("Log events", "events", scope="ingest", answer=EventsAnswer, content=CONTENT, rows=True, models=(EventIn,))
 
 
-@router.post("/v1/events", **_described)
+@router.post("/v1/events", **DESCRIBED)
 async def ingest(request: Request) -> Response:
     """1 to 1,000 events, as an array or as NDJSON. What is acknowledged is on the disk.
 

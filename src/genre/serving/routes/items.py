@@ -10,14 +10,14 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from genre.serving.answering import Problem, answer, check, read
-from genre.serving.contract import Attributes, ItemIn, RequestError, Wire
+from genre.serving.contract import Attributes, Id, ItemIn, RequestError, Wire
 from genre.serving.openapi import documented
 from genre.serving.project import Project
-from genre.serving.routes.batches import BatchAnswer, Named, RowError, rows_of
+from genre.serving.routes.batches import BatchAnswer, RowError, rows_of
 from genre.serving.store import catalogue
 
 router = APIRouter()
-ItemId = Annotated[str, Path(description="The item's id; percent-encode what a path cannot hold.", examples=["alien"])]
+ItemId = Annotated[Id, Path(description="The item's id; percent-encode what a path cannot hold.", examples=["alien"])]
 
 
 class ItemBody(Wire):
@@ -58,7 +58,7 @@ async def put_item(request: Request, item_id: ItemId) -> Response:
     body = await read(request, ItemBody, server.limits)
     item = check(ItemIn, {"item_id": item_id, **body.model_dump()})
     await asyncio.to_thread(_apply, project, item)
-    await project.write(lambda connection: catalogue.put_items(connection, [item]))
+    await project.change(lambda connection: catalogue.put_items(connection, [item]))
     return answer(item)
 
 
@@ -73,34 +73,30 @@ async def patch_item(request: Request, item_id: ItemId) -> Response:
     """Attributes given are changed, null takes one away, the others stay."""
     server = request.app.state.server
     project: Project = server.admit(request, "ingest")
-    name = check(Named, {"id": item_id}).id
     patch = await read(request, ItemPatch, server.limits)
 
     def change(connection: sa.Connection) -> ItemIn:
-        before = _item(project, connection, name)
+        before = _item(project, connection, item_id)
         merged = {key: value for key, value in {**before.attributes, **patch.attributes}.items() if value is not None}
         available = before.available if patch.available is None else patch.available
-        item = check(ItemIn, {"item_id": name, "attributes": merged, "available": available})
+        item = check(ItemIn, {"item_id": item_id, "attributes": merged, "available": available})
         _apply(project, item)
         catalogue.put_items(connection, [item], "patch")
         return item
 
-    return answer(await project.write(change))
+    return answer(await project.change(change))
 
 
 @router.delete("/v1/items/{item_id:path}", **documented("Delete an item", "catalogue", scope="ingest", status=204, problems=(404, 422)))
 async def delete_item(request: Request, item_id: ItemId) -> Response:
     """It is never shown again. What people did with it stays in the log."""
     project: Project = request.app.state.server.admit(request, "ingest")
-    name = check(Named, {"id": item_id}).id
 
     def change(connection: sa.Connection) -> None:
-        _item(project, connection, name)
-        catalogue.delete_items(connection, [name])
+        _item(project, connection, item_id)
+        catalogue.delete_items(connection, [item_id])
 
-    await project.write(change)
-    if project.serving is not None:
-        project.serving.engine.delete_item(name)
+    await project.change(change)
     return Response(status_code=204)
 
 
@@ -111,8 +107,7 @@ async def delete_item(request: Request, item_id: ItemId) -> Response:
 async def get_item(request: Request, item_id: ItemId) -> Response:
     """As it is now."""
     project: Project = request.app.state.server.admit(request, "read")
-    name = check(Named, {"id": item_id}).id
-    return answer(await project.read(lambda connection: _item(project, connection, name)))
+    return answer(await project.read(lambda connection: _item(project, connection, item_id)))
 
 
 @router.post(
@@ -139,12 +134,12 @@ async def put_items(request: Request) -> Response:
                 errors.append(RowError(row=at, where=problem.body.errors[0].where, why=problem.body.errors[0].why))
 
     await asyncio.to_thread(apply)
-    await project.write(lambda connection: catalogue.put_items(connection, good))
+    await project.change(lambda connection: catalogue.put_items(connection, good))
     return answer(BatchAnswer(changed=len(good), errors=sorted(errors, key=lambda error: error.row)), 200 if good else 422)
 
 
 def _apply(project: Project, item: ItemIn) -> None:
-    """To this worker's engine at once; the others hear of it from the log."""
+    """What the engine says of it before anything is written; every engine then hears of it from the log, in order."""
     if project.serving is None:
         raise Problem(503, "no model is loaded yet; see /readyz", headers={"retry-after": "1"})
     try:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import JsonValue
 
-from genre.serving.answering import Problem, answer, check, read
+from genre.serving.answering import Problem, answer, read
 from genre.serving.contract import (
     Asking,
     Id,
@@ -141,22 +141,18 @@ async def rank(request: Request) -> Response:
     **documented("Why a list looked as it did", "lists", scope="read", answer=RequestDetails, problems=(404, 422)),
 )
 async def explain(
-    request: Request, request_id: str, item_id: Annotated[str | None, Query(description="Say why this item was shown, or not.")] = None
+    request: Request,
+    request_id: Annotated[Id, Path(examples=["0192f0c1"])],
+    item_id: Annotated[Id | None, Query(description="Say why this item was shown, or not.")] = None,
 ) -> Response:
     """Candidates by source, drops by filter, scores by stage, propensities, milliseconds; whole for some days, then the exposure alone."""
     project: Project = request.app.state.server.admit(request, "read")
-    wanted = check(_Wanted, {"request_id": request_id, "item_id": item_id})
-    found = await project.read(lambda connection: exposures.get(connection, wanted.request_id))
+    found = await project.read(lambda connection: exposures.get(connection, request_id))
     if found is None:
         raise Problem(404, "no answer has this request_id; an answer of the last second may not be in the log yet")
-    if wanted.item_id is not None:
-        found["item"] = _verdict(found, wanted.item_id)
+    if item_id is not None:
+        found["item"] = _verdict(found, item_id)
     return answer(RequestDetails.model_validate(found))
-
-
-class _Wanted(Wire):
-    request_id: Id
-    item_id: Id | None = None
 
 
 async def _ready(project: Project, asked: Asking) -> tuple[Following, Sequence[PastEvent], str | None]:

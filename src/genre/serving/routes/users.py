@@ -12,12 +12,12 @@ from genre.serving.answering import Problem, answer, check, read
 from genre.serving.contract import Attributes, Id, UserIn, Wire
 from genre.serving.openapi import documented
 from genre.serving.project import Project
-from genre.serving.routes.batches import BatchAnswer, Named, rows_of
+from genre.serving.routes.batches import BatchAnswer, rows_of
 from genre.serving.store import catalogue, events
 from genre.serving.store.audit import record
 
 router = APIRouter()
-UserId = Annotated[str, Path(description="The user's id; percent-encode what a path cannot hold.", examples=["42"])]
+UserId = Annotated[Id, Path(description="The user's id; percent-encode what a path cannot hold.", examples=["42"])]
 
 
 class UserBody(Wire):
@@ -85,13 +85,12 @@ async def patch_user(request: Request, user_id: UserId) -> Response:
     """Attributes given are changed, null takes one away, the others stay."""
     server = request.app.state.server
     project: Project = server.admit(request, "ingest")
-    name = check(Named, {"id": user_id}).id
     patch = await read(request, UserBody, server.limits)
 
     def change(connection: sa.Connection) -> UserIn:
-        before = _user(connection, name)
+        before = _user(connection, user_id)
         merged = {key: value for key, value in {**before.attributes, **patch.attributes}.items() if value is not None}
-        user = check(UserIn, {"user_id": name, "attributes": merged})
+        user = check(UserIn, {"user_id": user_id, "attributes": merged})
         catalogue.put_users(connection, [user])
         return user
 
@@ -105,8 +104,7 @@ async def patch_user(request: Request, user_id: UserId) -> Response:
 async def delete_user(request: Request, user_id: UserId) -> Response:
     """Attributes alone; `genre forget` erases a person from the logs too."""
     project: Project = request.app.state.server.admit(request, "ingest")
-    name = check(Named, {"id": user_id}).id
-    if not await project.write(lambda connection: catalogue.delete_user(connection, name)):
+    if not await project.write(lambda connection: catalogue.delete_user(connection, user_id)):
         raise Problem(404, "nothing is known of this user besides events")
     return Response(status_code=204)
 
@@ -118,8 +116,7 @@ async def delete_user(request: Request, user_id: UserId) -> Response:
 async def get_user(request: Request, user_id: UserId) -> Response:
     """Attributes, not events."""
     project: Project = request.app.state.server.admit(request, "read")
-    name = check(Named, {"id": user_id}).id
-    return answer(await project.read(lambda connection: _user(connection, name)))
+    return answer(await project.read(lambda connection: _user(connection, user_id)))
 
 
 @router.post(
