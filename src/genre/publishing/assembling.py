@@ -54,7 +54,10 @@ def assemble(config: GenreConfig, parts: Parts, folder: Path) -> None:
     for name, source in parts.encoders.items():
         shutil.copytree(source / "encoder", folder / "encoders" / name / "encoder", dirs_exist_ok=True)
         shutil.copy(source / "transform.safetensors", folder / "encoders" / name)
-        save_file({"vector_ND": unit(load_vectors(source))}, folder / "encoders" / name / "unit.safetensors")
+        vector_ND = unit(load_vectors(source))
+        save_file({"vector_ND": vector_ND}, folder / "encoders" / name / "unit.safetensors")
+        if 0 < len(vector_ND) <= SCANNED_UP_TO:
+            write_scan(vector_ND, folder / "encoders" / name / SCAN)
     dataset = parts.dataset
     dataset.items.write_parquet(folder / "items.parquet")
     write_tables(dataset, folder)

@@ -204,7 +204,7 @@ class Trace:
         item_ids, positions, scores, propensities: the list shown; a propensity is None where a rule or a fallback placed the item.
         degraded: stages that failed or ran out of time, each with why.
         ms: milliseconds of wall-clock time a stage, in order, `total` last.
-        candidates: item ids each source found.
+        candidates: item ids each source found, of those whose score was high enough for the policy to choose among.
         dropped: item ids that each filter or rule took from among the candidates.
         stage_scores: the score of each candidate after a stage, by stage and item id.
         allowed: how many items of the catalogue pass each filter.

@@ -24,7 +24,8 @@ from genre.encoders.tfidf import terms_of
 from genre.encoders.transform import Transform
 from genre.rankers.content import unit
 from genre.serving.growing import Rows
-from genre.types import Floats
+from genre.serving.scorers.combined import Mean
+from genre.serving.scorers.dot import DotItems, DotReading
 
 log = logging.getLogger(__name__)
 
@@ -64,17 +65,18 @@ class Encoding:
     """One of the bundle's encoders: its vectors, and how others get theirs.
 
     Attributes:
-        rows: the catalogue's vectors at length 1.
+        items: the catalogue's vectors at length 1.
         encoder: None where serving cannot run it.
     """
 
-    def __init__(self, name: str, rows: Rows, encoder: Encodes | None, transform: Transform) -> None:
-        self.name, self.rows, self.encoder, self.transform = name, rows, encoder, transform
+    def __init__(self, name: str, items: DotItems, encoder: Encodes | None, transform: Transform) -> None:
+        self.name, self.items, self.encoder, self.transform = name, items, encoder, transform
 
     @classmethod
     def load(cls, name: str, folder: Path) -> Encoding:
         """From a bundle's encoders/NAME."""
-        return cls(name, Rows(mapped(folder / "unit.safetensors")["vector_ND"]), _load_encoder(folder / "encoder"), Transform.load(folder))
+        items = DotItems.load(mapped(folder / "unit.safetensors")["vector_ND"], folder)
+        return cls(name, items, _load_encoder(folder / "encoder"), Transform.load(folder))
 
     def encode(self, items: pl.DataFrame) -> Vectors:
         """Vectors as rankers read them, shape (M, D); zero where an item says nothing, or this encoder cannot be run."""
@@ -100,7 +102,7 @@ class Encodings:
     @property
     def vectors(self) -> Rows | None:
         """The first encoder's vectors, which policies compare items by; None without encoders."""
-        return next((encoding.rows for encoding in self.by_name.values()), None)
+        return next((encoding.items.rows for encoding in self.by_name.values()), None)
 
     def frame(self, item_id: str, attributes: Mapping[str, Any]) -> pl.DataFrame:
         """An item as a table of one row, with the columns of the prepared items, its text and what people see of it."""
@@ -120,23 +122,20 @@ class Encodings:
     def append(self, vectors: Mapping[str, Vectors]) -> None:
         """New items' vectors."""
         for name, encoding in self.by_name.items():
-            encoding.rows.append(unit(vectors[name]))
+            encoding.items.append(unit(vectors[name]))
 
     def replace(self, item_idx: int, vectors: Mapping[str, Vectors]) -> None:
         """An item says something else now."""
         for name, encoding in self.by_name.items():
             if encoding.encoder is not None:
-                encoding.rows.replace(item_idx, unit(vectors[name])[0])
+                encoding.items.rows.replace(item_idx, unit(vectors[name])[0])
 
-    def closeness(self, text: str, n: int) -> Floats | None:
+    def closeness(self, text: str, n: int) -> Mean | None:
         """Cosine of the first n items to a text, averaged over the encoders to which it says something; None if it does to none."""
         query = pl.DataFrame({"text": [text]}, schema={"text": pl.String})
-        close = []
-        for encoding in self.by_name.values():
-            vector_D = encoding.encode(query)[0]
-            if vector_D.any():
-                close.append(encoding.rows.dot(unit(vector_D[None])[0], n))
-        return np.mean(close, axis=0, dtype=np.float32) if close else None
+        close = [(encoding.items, encoding.encode(query)[0]) for encoding in self.by_name.values()]
+        readings = [DotReading(items, unit(vector_D[None])[0], n) for items, vector_D in close if vector_D.any()]
+        return Mean(readings, n) if readings else None
 
 
 def _load_encoder(folder: Path) -> Encodes | None:

@@ -78,7 +78,7 @@ class BundleEngine:
             places = listing.places(rng_of(trace.request_id))
             reasons = listing.reasons(places)
             scores = dict(zip(listing.item_idx_K.tolist(), listing.scores_K.tolist(), strict=True))
-            stages.run("describe", lambda: listing.describe(trace, filters), lambda: None)
+            stages.run("describe", lambda: listing.describe(trace, filters), lambda: None, share=float("inf"))
         ids = self.world.catalogue.ids
         trace.item_ids = [ids[place.item_idx] for place in places]
         trace.positions = list(range(len(before) + 1, len(before) + 1 + len(places)))

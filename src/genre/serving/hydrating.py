@@ -15,10 +15,11 @@ from genre.serving.past import past_of
 from genre.serving.placement import Placement
 from genre.serving.retrieval import Plans
 from genre.serving.rules import boosting, excluding
-from genre.serving.scorers import Reading, Scores
+from genre.serving.scorers import Reading
+from genre.serving.scorers.combined import BesideText
 from genre.serving.sources import Asked
 from genre.serving.world import World
-from genre.types import Floats, Ints
+from genre.types import Ints
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def hydrated(world: World, request: Asking, history: Sequence[PastEvent], now: f
     past = past_of(request.user_id, history, anchors, world.snapshot, world.catalogue, n, now)
     asked = Asked(world, n, past, anchors, world.catalogue.available.first(n), plans)
     if isinstance(request, RecommendRequest) and request.text:
-        asked.close_N = world.encodings.closeness(request.text, n)
+        asked.close = world.encodings.closeness(request.text, n)
     return asked
 
 
@@ -84,33 +85,7 @@ def restrict(asked: Asked, placement: Placement, filters: Sequence[Barred]) -> N
 
 def read(asked: Asked) -> Reading:
     """The served ranker's view of the history; with a text, of that too."""
+    if asked.close is not None and not len(asked.past.query.item_idx_L):
+        return asked.close
     reading = asked.world.scorer.read(asked.past.query, asked.n)
-    if asked.close_N is None:
-        return reading
-    return BesideText(reading if len(asked.past.query.item_idx_L) else None, asked.close_N)
-
-
-class BesideText(Reading):
-    """Closeness to a text and the ranker's scores, each in its own spread, added; closeness alone for who has no history."""
-
-    def __init__(self, inner: Reading | None, close_N: Floats) -> None:
-        super().__init__(len(close_N))
-        self.inner = inner
-        self.close_N = close_N if inner is None else (close_N - close_N.mean()) / max(float(close_N.std()), 1e-9)
-        self.mean, self.deviation = (0.0, 1.0) if inner is None else inner.spread()
-
-    def at(self, item_idx_K: Ints) -> Scores:
-        """See Reading.at."""
-        return self._beside(self.close_N[item_idx_K], None if self.inner is None else self.inner.at(item_idx_K))
-
-    def all(self) -> Scores:
-        """See Reading.all."""
-        return self._beside(self.close_N, None if self.inner is None else self.inner.all())
-
-    def coarse(self) -> Scores:
-        """See Reading.coarse."""
-        return self._beside(self.close_N, None if self.inner is None else self.inner.coarse())
-
-    def _beside(self, close: Floats, scores: Scores | None) -> Scores:
-        total = close if scores is None else close + (scores - self.mean) / max(self.deviation, 1e-9)
-        return np.asarray(total, np.float32)
+    return reading if asked.close is None else BesideText(reading, asked.close, exact=asked.n <= asked.plans.exact_up_to)

@@ -19,8 +19,8 @@ from genre.serving.sources import Asked, Source, merged
 from genre.serving.stages import Stages
 from genre.types import Candidates, Floats, Ints, Slate
 
-BEGIN_BY = 0.5
-"""Share of the deadline after which no further source begins."""
+GATHER_BY = 0.5
+"""Share of the deadline after which no further source begins and none is waited for: the rest is for scoring."""
 ALWAYS = float("inf")
 """For stages without which there is no list at all, however late it is."""
 NOTHING: Ints = np.empty(0, np.int64)
@@ -74,8 +74,9 @@ class Listing:
     def describe(self, trace: Trace, filters: Sequence[Barred]) -> None:
         """What "why was X shown, or not" is answered from."""
         ids, asked = self.asked.world.catalogue.ids, self.asked
-        trace.candidates = {name: [ids[i] for i in part.tolist()] for name, part in self.found.items()}
-        trace.stage_scores = {"score": dict(zip([ids[i] for i in self.item_idx_K.tolist()], self.scores_K.tolist(), strict=True))}
+        kept = {i: ids[i] for i in self.item_idx_K.tolist()}
+        trace.candidates = {name: [kept[i] for i in part.tolist() if i in kept] for name, part in self.found.items()}
+        trace.stage_scores = {"score": dict(zip(kept.values(), self.scores_K.tolist(), strict=True))}
         trace.allowed = {one.name: int(np.count_nonzero(one.passing_N)) for one in filters if one.passing_N is not None}
         trace.allowed["all"] = int(np.count_nonzero(asked.allowed_N))
         trace.dropped = {name: [ids[i] for i in part] for name, part in self.dropped.items()}
@@ -98,7 +99,7 @@ class Listing:
         for name, source in sources.items():
             if not source.waits:
                 wanted = self._wanted if name == "model" else each
-                found[name] = self.stages.run(f"source {name}", finding(source, self.asked, wanted), lambda: NOTHING, BEGIN_BY)
+                found[name] = self.stages.run(f"source {name}", finding(source, self.asked, wanted), lambda: NOTHING, GATHER_BY)
         for name, future in waiting.items():
             found[name] = self.stages.run(f"source {name}", lambda future=future: self._awaited(future), lambda: NOTHING, ALWAYS)  # type: ignore[misc]
         # What a stranger's source names is held to the filters like everything else.
@@ -106,7 +107,7 @@ class Listing:
 
     def _awaited(self, future: Future[Ints]) -> Ints:
         try:
-            return future.result(self.stages.left)
+            return future.result(self.stages.left(GATHER_BY))
         except TimeoutError:
             future.cancel()
             raise
@@ -127,9 +128,8 @@ class Listing:
         return Slate(best, np.ones(len(best)))
 
     def _arranged(self, slate: Slate) -> tuple[list[Place], dict[str, list[int]]]:
-        rest = self.item_idx_K[~np.isin(self.item_idx_K, slate.item_idx)] if len(slate.item_idx) < len(self.item_idx_K) else NOTHING
         catalogue, rules = self.asked.world.catalogue, self.placement.settings.rules
-        return arranged(slate, rest, rules, catalogue, self.asked.allowed_N, self.request.n, len(self.before))
+        return arranged(slate, self.item_idx_K, rules, catalogue, self.asked.allowed_N, self.request.n, len(self.before))
 
 
 def finding(source: Source, asked: Asked, k: int) -> Callable[[], Ints]:

@@ -28,7 +28,7 @@ class Plans:
     exact_up_to: int = 20_000
     subset_up_to: int = 5_000
     index_above: int = 200_000
-    spare: float = 2.0
+    spare: float = 1.3
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Found:
 def retrieve(reading: Reading, allowed_N: Mask, k: int, plans: Plans) -> Found:
     """The best k or more allowed items, by the served ranker."""
     n = len(allowed_N)
-    passing = int(allowed_N.sum())
+    passing = int(np.count_nonzero(allowed_N))
     none = np.empty(0, np.int64)
     if passing <= max(k, plans.subset_up_to if n > plans.exact_up_to else 0):
         return Found(np.flatnonzero(allowed_N), "subset", none)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def boosted(scores_K: Floats, item_idx_K: Ints, boosts: Sequence[tuple[str, Mask
 
 
 def arranged(
-    slate: Slate, rest: Ints, rules: Sequence[Rule], catalogue: Catalogue, allowed_N: Mask, n: int, offset: int = 0
+    slate: Slate, candidates: Ints, rules: Sequence[Rule], catalogue: Catalogue, allowed_N: Mask, n: int, offset: int = 0
 ) -> tuple[list[Place], dict[str, list[int]]]:
     """The list as it is shown, and what each late rule took from it.
 
@@ -63,7 +64,7 @@ def arranged(
 
     Args:
         slate: the policy's choice, longer than n if some of it may fall.
-        rest: what is left of the candidates, best first.
+        candidates: what the policy chose from, best first.
         n: places to fill.
         offset: places of the pages before.
     """
@@ -74,10 +75,11 @@ def arranged(
     for i in pinned:
         for rule, counts in caps:
             counts.update(_values(catalogue, rule.cap, i))
-    chosen = [Place(int(i), float(p)) for i, p in zip(slate.item_idx, slate.propensities, strict=True)]
-    backfill = [Place(int(i), None, "backfill") for i in rest[: n + len(slate.item_idx)]]
+    chosen = [Place(i, p) for i, p in zip(slate.item_idx.tolist(), slate.propensities.tolist(), strict=True)]
+    picked = {place.item_idx for place in chosen}
+    backfill = (Place(i, None, "backfill") for i in candidates.tolist() if i not in picked)
     kept: list[Place] = []
-    for place in [*chosen, *backfill]:
+    for place in chain(chosen, backfill):
         if len(kept) + len(pins) >= n:
             break
         if place.item_idx in pinned:

@@ -16,7 +16,7 @@ from genre.serving.columns import Mask
 from genre.serving.past import Past
 from genre.serving.retrieval import Found, Plans, retrieve
 from genre.serving.scorers import Query, Reading, Scores
-from genre.serving.scorers.content import ContentScorer
+from genre.serving.scorers.combined import BesideText
 from genre.serving.scorers.links import LinksReading
 from genre.serving.scorers.recency import recency_L
 from genre.serving.world import World
@@ -30,7 +30,7 @@ class Asked:
     Attributes:
         n: size of the catalogue when the request came in; all masks and scores have this length.
         allowed_N: what may be shown.
-        close_N: how close each item is to the request's text; None without one.
+        close: how close each item is to the request's text; None without one.
         reading: the served ranker's view of the history; None if it failed.
         found: what the search of the whole catalogue gave.
     """
@@ -41,7 +41,7 @@ class Asked:
     anchors: Ints
     allowed_N: Mask
     plans: Plans
-    close_N: Floats | None = None
+    close: Reading | None = None
     reading: Reading | None = None
     found: Found | None = None
     boosted: list[tuple[str, Mask, float]] = field(default_factory=list)
@@ -95,9 +95,8 @@ class SimilarSource(Source):
         found = []
         if world.links is not None:
             found.append(positive_best(world.links.summed(anchors, np.ones(len(anchors)), asked.n), asked.allowed_N, k // 2))
-        alike = next((leaf for leaf in world.scorer.leaves() if isinstance(leaf, ContentScorer)), None)
-        if alike is not None:
-            close_N = alike.read(Query(anchors, np.full(len(anchors), np.nan), asked.past.query.now), asked.n).coarse()
+        if world.alike is not None:
+            close_N = world.alike.read(Query(anchors, np.full(len(anchors), np.nan), asked.past.query.now), asked.n).coarse()
             found.append(positive_best(close_N, asked.allowed_N, k // 2))
         elif world.encodings.vectors is not None:
             profile_D = world.encodings.vectors.take(anchors).mean(axis=0)
@@ -110,7 +109,10 @@ class TextSource(Source):
 
     def find(self, asked: Asked, k: int) -> Ints:
         """See Source.find."""
-        return np.empty(0, np.int64) if asked.close_N is None else positive_best(asked.close_N, asked.allowed_N, k)
+        if asked.close is None:
+            return np.empty(0, np.int64)
+        close_N = asked.reading.whole[1] if isinstance(asked.reading, BesideText) else asked.close.coarse()
+        return positive_best(close_N, asked.allowed_N, k)
 
 
 class TrendingSource(Source):
@@ -152,9 +154,8 @@ def load_source(name: str) -> Source:
 
 def positive_best(scores_N: Scores | Floats, allowed_N: Mask, k: int) -> Ints:
     """The k best allowed items whose score is above 0."""
-    allowed: Ints = np.flatnonzero((scores_N > 0) & allowed_N)
-    best = np.argsort(-scores_N[allowed], kind="stable") if len(allowed) <= k else top_k(scores_N[allowed][None], k)[0][0]
-    found: Ints = allowed[best]
+    best = top_k(scores_N[None], k, ~allowed_N[None])[0][0]
+    found: Ints = best[(best >= 0) & (scores_N[best] > 0)]
     return found
 
 

@@ -34,10 +34,9 @@ class Stages:
         """Since the request came in."""
         return self._clock() - self._start
 
-    @property
-    def left(self) -> float:
-        """Seconds to the deadline; not below 0."""
-        return max(self._deadline - self.seconds, 0.0)
+    def left(self, share: float = 1.0) -> float:
+        """Seconds until a share of the deadline is over; not below 0."""
+        return max(self._deadline * share - self.seconds, 0.0)
 
     def run(self, name: str, work: Callable[[], T], otherwise: Callable[[], T], share: float = 1.0) -> T:
         """Do a stage, or something simpler if it fails or the share of the deadline is over before it begins.
@@ -53,6 +52,9 @@ class Stages:
             return work()
         except RequestError:
             raise
+        except TimeoutError:
+            self.fail(name, LATE)
+            return otherwise()
         except Exception as error:
             log.exception("stage %s failed", name)
             self.fail(name, type(error).__name__)

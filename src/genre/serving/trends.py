@@ -41,8 +41,10 @@ class Standing:
         found: Ints = kept[allowed_N[kept]][:k]
         if len(found) == k or len(allowed_N) <= KEPT:
             return found
-        order: Ints = top_k(self.values.first(len(allowed_N))[None], k, ~allowed_N[None])[0][0]
-        return order[order >= 0]
+        passing = np.flatnonzero(allowed_N)
+        order = top_k(self.values.first(len(allowed_N))[passing][None], k)[0][0]
+        best: Ints = passing[order[order >= 0]]
+        return best
 
     def _order(self, n: int) -> Ints:
         touched, when, order = self._kept

@@ -17,6 +17,7 @@ from genre.serving.encoding import Encodings
 from genre.serving.filters import Filters
 from genre.serving.past import Snapshot
 from genre.serving.scorers import Scorer, load_scorer
+from genre.serving.scorers.content import ContentScorer
 from genre.serving.scorers.links import LinksScorer
 from genre.serving.trends import Standing, Trends
 from genre.types import Floats, Ints
@@ -49,6 +50,7 @@ class World:
         self._extended = {id(scorer): scorer for scorer in self.scorer.leaves()}
         if self.links is not None:
             self._extended[id(self.links)] = self.links
+        self.alike = next((leaf for leaf in self.scorer.leaves() if isinstance(leaf, ContentScorer)), None)
 
     @classmethod
     def load(cls, bundle: Bundle) -> World:

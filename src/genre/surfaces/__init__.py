@@ -68,9 +68,9 @@ class Surface(Settings):
 
     sources: tuple[SourceName, ...] = Field(("model", "transitions", "similar", "text", "trending", "fresh"), min_length=1)
     """Where candidates come from. `model` searches the whole catalogue with the served ranker; your own are `module:Class`."""
-    per_source: PositiveInt = 200
+    per_source: PositiveInt = 100
     """Candidates that a source other than `model` adds at most."""
-    candidates: PositiveInt = 500
+    candidates: PositiveInt = 300
     """How many of the best scores the policy chooses from."""
     filter: Filter | None = None
     """What may be shown here, beside what the request asks for."""
@@ -79,8 +79,8 @@ class Surface(Settings):
     """Whether items of the history may be shown; None takes data.repeats."""
     policy: Annotated[SerializeAsAny[Policy.Config], Chosen(Policy)] | None = None
     """From scores to the list; None takes the configuration's policy."""
-    deadline_ms: PositiveFloat = 100.0
-    """After so much time what is there is answered. Sources that have not begun by half of it are left out."""
+    deadline_ms: PositiveFloat = 200.0
+    """After so much time what is there is answered. Sources have half of it: what has not begun, or not come back, is left out."""
     fallback: tuple[str, ...] = ()
     """Item ids of the list shown when all else fails; empty takes the most popular."""
     order: Literal["model", "source"] = "model"

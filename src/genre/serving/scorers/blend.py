@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -55,32 +55,36 @@ class BlendReading(Reading):
         self.readings, self.weights, self.scales, self.by_query = readings, weights, scales, by_query
 
     @cached_property
-    def factors(self) -> list[tuple[float, float]]:
-        """What is subtracted from each member's scores and what they are then multiplied by."""
+    def factors(self) -> tuple[list[np.float32], np.float32]:
+        """What each member's scores are multiplied by, and what is subtracted from the sum."""
         if not self.by_query:
-            return [(0.0, weight / scale) for weight, scale in zip(self.weights, self.scales, strict=True)]
+            return [np.float32(weight / scale) for weight, scale in zip(self.weights, self.scales, strict=True)], np.float32(0)
         spreads = [reading.spread() for reading in self.readings]
-        return [(mean, weight / (spread or 1.0)) for weight, (mean, spread) in zip(self.weights, spreads, strict=True)]
+        factors = [weight / (spread or 1.0) for weight, (_, spread) in zip(self.weights, spreads, strict=True)]
+        middle = sum(factor * mean for factor, (mean, _) in zip(factors, spreads, strict=True))
+        return [np.float32(factor) for factor in factors], np.float32(middle)
 
     def at(self, item_idx_K: Ints) -> Scores:
         """See Reading.at."""
-        return self._summed([reading.at(item_idx_K) for reading in self.readings])
+        return self._summed(reading.at(item_idx_K) for reading in self.readings)
 
     def all(self) -> Scores:
         """See Reading.all."""
-        return self._summed([reading.all() for reading in self.readings])
+        return self._summed(reading.all() for reading in self.readings)
 
     def coarse(self) -> Scores:
         """See Reading.coarse."""
-        return self._summed([reading.coarse() for reading in self.readings])
+        return self._summed(reading.coarse() for reading in self.readings)
 
     def parts(self) -> Iterator[Reading]:
         """See Reading.parts."""
         for reading in self.readings:
             yield from reading.parts()
 
-    def _summed(self, scores: list[Scores]) -> Scores:
-        total: Scores = np.zeros(len(scores[0]), np.float32)
-        for part, (mean, factor) in zip(scores, self.factors, strict=True):
-            total += (part - np.float32(mean)) * np.float32(factor) if mean else part * np.float32(factor)
-        return total
+    def _summed(self, scores: Iterable[Scores]) -> Scores:
+        factors, middle = self.factors
+        total: Scores | None = None
+        for part, factor in zip(scores, factors, strict=True):
+            total = part * factor if total is None else np.add(total, part * factor, out=total)
+        assert total is not None  # some weight is above 0
+        return np.subtract(total, middle, out=total) if middle else total

@@ -27,7 +27,7 @@ class LinksScorer(Scorer):
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]]) -> None:
         super().__init__(config)
         self.row_starts, self.columns, self.weights = state["row_starts"], state["columns"], state["weights"]
-        self.floor = Growing(floor_N(state["count_N"]))
+        self.floor = Floor(state["count_N"])
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
@@ -36,7 +36,7 @@ class LinksScorer(Scorer):
 
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
-        return LinksReading(self.summed(query.item_idx_L, recency_L(query, self.config), n), self.floor.first(n))
+        return LinksReading(self.summed(query.item_idx_L, recency_L(query, self.config), n), self.floor, n)
 
     def summed(self, item_idx_L: Ints, weight_L: Floats, n: int) -> npt.NDArray[np.float32]:
         """What the links of some items, each with a weight, add up to, shape (N,); added items have no links."""
@@ -52,24 +52,48 @@ class LinksScorer(Scorer):
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
         """See Scorer.extend."""
-        self.floor.append(np.full(m, -FLOOR, np.float32))
+        self.floor.append(m)
 
 
 class LinksReading(Reading):
     """Sums over the links, and popularity where there are none."""
 
-    def __init__(self, sum_N: npt.NDArray[np.float32], floor_N: npt.NDArray[np.float32]) -> None:
-        super().__init__(len(sum_N))
-        self.sum_N, self.floor_N = sum_N, floor_N
+    def __init__(self, sum_N: npt.NDArray[np.float32], floor: Floor, n: int) -> None:
+        super().__init__(n)
+        self.sum_N, self.floor = sum_N, floor
+        self.hit_K: Ints = np.flatnonzero(sum_N > 0)
 
     def at(self, item_idx_K: Ints) -> Scores:
         """See Reading.at."""
         sum_K = self.sum_N[item_idx_K]
-        return np.where(sum_K > 0, sum_K, self.floor_N[item_idx_K])
+        return np.where(sum_K > 0, sum_K, self.floor.values.first(self.n)[item_idx_K])
 
     def all(self) -> Scores:
         """See Reading.all."""
-        return np.where(self.sum_N > 0, self.sum_N, self.floor_N)
+        scores_N = self.floor.values.first(self.n).copy()
+        scores_N[self.hit_K] = self.sum_N[self.hit_K]
+        return scores_N
+
+    def spread(self) -> tuple[float, float]:
+        """See Reading.spread; only what was hit is looked at."""
+        hit, under = self.sum_N[self.hit_K].astype(np.float64), self.floor.values.first(self.n)[self.hit_K].astype(np.float64)
+        mean = (self.floor.sum + float((hit - under).sum())) / max(self.n, 1)
+        square = (self.floor.squares + float((hit**2 - under**2).sum())) / max(self.n, 1)
+        return mean, float(np.sqrt(max(square - mean**2, 0.0)))
+
+
+class Floor:
+    """Below every score that says something, in the order of popularity."""
+
+    def __init__(self, count_N: Floats) -> None:
+        self.values = Growing(floor_N(count_N))
+        self.sum = float(self.values.first(self.values.n).sum(dtype=np.float64))
+        self.squares = float((self.values.first(self.values.n).astype(np.float64) ** 2).sum())
+
+    def append(self, m: int) -> None:
+        """New items, which nobody touched."""
+        self.values.append(np.full(m, -FLOOR, np.float32))
+        self.sum, self.squares = self.sum - m * FLOOR, self.squares + m * FLOOR**2
 
 
 def floor_N(count_N: Floats) -> npt.NDArray[np.float32]:
