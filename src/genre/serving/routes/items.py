@@ -48,7 +48,14 @@ WHOLE_ITEM = {"item_id": "alien", **ITEM}
 @router.put(
     "/v1/items/{item_id:path}",
     **documented(
-        "Add an item, or replace it", "catalogue", scope="ingest", body=ItemBody, answer=ItemIn, example=ITEM, answer_example=WHOLE_ITEM
+        "Add an item, or replace it",
+        "catalogue",
+        scope="ingest",
+        body=ItemBody,
+        answer=ItemIn,
+        problems=(404,),
+        example=ITEM,
+        answer_example=WHOLE_ITEM,
     ),
 )
 async def put_item(request: Request, item_id: ItemId) -> Response:

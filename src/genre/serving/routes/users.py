@@ -60,7 +60,7 @@ USER = {"attributes": {"country": "NZ"}}
 @router.put(
     "/v1/users/{user_id:path}",
     **documented(
-        "Say what is known of a user", "catalogue", scope="ingest", body=UserBody, answer=UserIn, example=USER,
+        "Say what is known of a user", "catalogue", scope="ingest", body=UserBody, answer=UserIn, problems=(404,), example=USER,
         answer_example={"user_id": "42", **USER},
     ),
 )  # fmt: skip
