@@ -150,13 +150,11 @@ def engine_table(folder: Path, repeats: int) -> None:
             assert packed and len(response.items) == 20
         medians = {stage: float(np.median(ms)) for stage, ms in stages.items() if stage != "total"}
         slowest = ", ".join(f"{stage} {ms:.2f}" for stage, ms in sorted(medians.items(), key=lambda pair: -pair[1])[:5])
-        print(
-            f"| {name} | {spent / repeats * 1000:.2f} | {np.median(walls):.2f} | {np.quantile(walls, 0.99):.2f} | {late / repeats:.0%} | {slowest} |"
-        )
+        cells = [f"{ms:.2f}" for ms in (spent / repeats * 1000, np.median(walls), np.quantile(walls, 0.99))]
+        print("|", " | ".join([name, *cells, f"{late / repeats:.0%}", slowest]), "|")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(
-        f"\n{len(ids):,} items, histories of 50, lists of 20, {repeats} requests a row; ready in {ready:.1f} s; peak {memory:.0f} MB; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    )
+    print(f"\n{len(ids):,} items, histories of 50, lists of 20, {repeats} requests a row; ready in {ready:.1f} s; peak {memory:.0f} MB;")
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
 
 
 def main() -> None:

@@ -91,6 +91,8 @@ def mapped(file: Path) -> dict[str, npt.NDArray[Any]]:
         with file.open("rb") as handle:
             size = int.from_bytes(handle.read(8), "little")
             header = json.loads(handle.read(min(size, 100_000_000)))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no mapping")
         whole = np.memmap(file, np.uint8, "c", offset=8 + size) if file.stat().st_size > 8 + size else np.empty(0, np.uint8)
         found = {}
         for name, entry in header.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from genre.runs import Run
 
 
 @pytest.fixture(scope="session")
-def small_bundle(small_run: Run) -> Path:
-    """The folder of version 000001."""
-    return publish(load_run_config(small_run.folder), small_run)
+def small_bundle(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of version 000001, in a copy of the run."""
+    run = Run(shutil.copytree(small_run.folder, tmp_path_factory.mktemp("published") / "run"))
+    return publish(load_run_config(run.folder), run)

@@ -224,9 +224,7 @@ def test_a_surface_survives_its_way_through_the_configuration() -> None:
         "name": "shop",
         "data": {"reader": {"use": "synthetic"}},
         "rankers": {"popularity": {"use": "popularity"}},
-        "surfaces": {
-            "home": {"filter": "price < 3 and not seen(30d)", "rules": [{"boost": "new = true", "by": 1.0}, {"cap": "brand", "most": 2}]}
-        },
+        "surfaces": {"home": {"filter": "price < 3 and not seen(30d)", "rules": rules}},
     }
     config = parse_config(tree)
     assert parse_config(config.model_dump(mode="json")) == config
