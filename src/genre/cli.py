@@ -216,6 +216,22 @@ def evaluate(
             out.print(f"{name:16} {line}", highlight=False, markup=False, soft_wrap=True)
 
 
+@app.command("publish")
+def publish_run(run: RunFolder, force: Annotated[bool, typer.Option(help="A new version even where nothing changed.")] = False) -> None:
+    """Make the bundle that is served: the next version in RUN/models, or the newest where nothing changed.
+
+    Example: `genre publish runs/shop`
+    """
+    from genre.config import load_run_config
+    from genre.pipeline import publish
+    from genre.runs import Run
+
+    config, made = load_run_config(run), Run(run)
+    with made.locked():
+        folder = publish(config, made, force)
+    out.print(f"{folder}   serve it with: genre serve {run}", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def serve(
     runs: Annotated[list[Path], typer.Argument(help="Runs with a published bundle; with several, a caller's key says which is meant.")],
