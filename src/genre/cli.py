@@ -44,6 +44,15 @@ def main() -> None:
             raise
         err.print(f"[bold red]error[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from error
+    except ModuleNotFoundError as error:
+        if "--debug" in sys.argv or error.name is None or error.name.startswith("genre"):
+            raise
+        from genre.component import install_hint
+
+        err.print(
+            f"[bold red]error[/] this needs {error.name}, which is not installed: {_escape(install_hint(error.name))}", highlight=False
+        )
+        raise SystemExit(1) from error
     except KeyboardInterrupt:
         err.print("stopped; the same command goes on where it was")
         raise SystemExit(130) from None
