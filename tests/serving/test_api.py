@@ -17,8 +17,8 @@ from genre.serving.settings import ServeSettings, open_store
 from genre.serving.store import keys, registry
 
 
-def publish(run: Path, *versions: str) -> None:
-    store = open_store(run)
+def publish(run: Path, *versions: str, database: str | None = None) -> None:
+    store = open_store(run, database)
     store.migrate()
     with store.write() as connection:
         for version in versions:
