@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -46,6 +47,16 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump(SMALL, sort_keys=False))
     return genre.run(file, folder=folder / "run")
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is published of it: the folder of version 000001, in a copy of the run."""
+    from genre.config import load_run_config
+    from genre.pipeline import publish
+
+    run = Run(shutil.copytree(small_run.folder, tmp_path_factory.mktemp("published") / "run"))
+    return publish(load_run_config(run.folder), run)
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,6 @@ import httpx
 import pytest
 
 from genre import Client
-from genre.config import load_run_config
-from genre.pipeline import publish
-from genre.runs import Run
 from genre.serving import operating
 from genre.serving.client import ApiError
 from genre.serving.contract import EventIn, ItemIn, UserIn
@@ -55,12 +52,11 @@ def stop(process: subprocess.Popen[bytes]) -> str:
 
 
 @pytest.fixture(scope="module")
-def shop(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two published bundles, as a server needs it."""
-    bundle = publish(load_run_config(small_run.folder), small_run)
     folder = tmp_path_factory.mktemp("serve") / "shop"
     for version in ("000001", "000002"):
-        shutil.copytree(bundle, folder / "models" / version)
+        shutil.copytree(small_bundle, folder / "models" / version)
     operating.promote(folder, "000001")
     return folder
 

@@ -22,9 +22,6 @@ from small_engine import SmallEngine
 from test_api import event, eventually, publish
 from test_client import free_port, wait_for
 
-from genre.config import load_run_config
-from genre.pipeline import publish as publish_run
-from genre.runs import Run
 from genre.serving import operating
 from genre.serving.app import create_app
 from genre.serving.backup import back_up, verify
@@ -161,9 +158,8 @@ def test_a_full_disk_refuses_events_and_not_lists(run: Path) -> None:
         assert eventually(lambda: api.get(f"/v1/requests/{last}").status_code == 200, 5), "exposures waited for room"
 
 
-def test_a_bundle_deleted_under_a_running_server_goes_on_serving(small_run: Run, run: Path) -> None:
-    bundle = publish_run(load_run_config(small_run.folder), small_run)
-    shutil.copytree(bundle, run / "models" / "000001")
+def test_a_bundle_deleted_under_a_running_server_goes_on_serving(small_bundle: Path, run: Path) -> None:
+    shutil.copytree(small_bundle, run / "models" / "000001")
     operating.promote(run)
     with TestClient(create_app(ServeSettings(runs=[run], follow_seconds=0.1), BundleEngine.load)) as api:
         before = api.post("/v1/recommend", json={"user_id": "1"}).json()["items"]
