@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from genre.publishing.nearest import write_index
 from genre.publishing.scan import write_scan
 from genre.serving.growing import Rows
 from genre.serving.retrieval import Plans, retrieve
@@ -53,6 +57,48 @@ def test_a_filter_that_goes_with_the_scores_misses_little_too(items: DotItems) -
 
 def test_a_small_catalogue_is_scored_exactly(items: DotItems) -> None:
     assert recall(items, np.ones(N, bool), Plans(exact_up_to=N)) == (1.0, {"exact"})
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> DotItems:
+    """Vectors in groups, as those of real items are, with an index."""
+    folder, rng = tmp_path_factory.mktemp("index"), np.random.default_rng(0)
+    centres = rng.normal(size=(100, D))
+    vector_ND = (centres[rng.integers(100, size=N)] + 0.7 * rng.normal(size=(N, D))).astype(np.float32)
+    write_index(vector_ND, folder)
+    assert json.loads((folder / "nearest.json").read_text())["recall"] >= 0.98
+    return DotItems.load(vector_ND, folder)
+
+
+INDEXED = Plans(exact_up_to=0, index_above=0, index_subset_up_to=100)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.01])
+def test_an_index_misses_little_whatever_the_filter(share: float, clustered: DotItems) -> None:
+    allowed_N = np.random.default_rng(2).random(N) < share
+    reached, used = recall(clustered, allowed_N, INDEXED)
+    assert reached >= 0.95 and used == {"index"}
+
+
+def test_an_index_misses_little_where_only_far_away_groups_pass(clustered: DotItems) -> None:
+    allowed_N = clustered.rows.base_ND[:, 0] < np.quantile(clustered.rows.base_ND[:, 0], 0.02)
+    reached, used = recall(clustered, allowed_N, INDEXED)
+    assert reached >= 0.95 and used == {"index"}
+
+
+def test_an_index_knows_what_was_added_or_changed_since(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vector_ND = rng.normal(size=(500, 8)).astype(np.float32)
+    write_index(vector_ND, tmp_path)
+    items = DotItems.load(vector_ND.copy(), tmp_path)
+    user_D = rng.normal(size=8).astype(np.float32)
+    items.append(9 * user_D[None])
+    items.rows.replace(3, 8 * user_D)
+    allowed_N = np.ones(501, bool)
+    found = DotReading(items, user_D, 501).nearest(20, allowed_N)
+    assert {3, 500} <= set(found.tolist())
+    allowed_N[[3, 500]] = False
+    assert not {3, 500} & set(DotReading(items, user_D, 501).nearest(20, allowed_N).tolist())
 
 
 def test_nothing_allowed_gives_nothing(items: DotItems) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +17,19 @@ from genre.bundle import seal
 from genre.config import GenreConfig, dump_config
 from genre.data.dataset import Dataset
 from genre.encoders.catalogue import load_vectors
+from genre.publishing.nearest import write_index
 from genre.publishing.scan import SCAN, write_scan
 from genre.publishing.tables import write_tables
 from genre.publishing.tower import TOWER, write_tower
 from genre.rankers import Ranker
 from genre.rankers.content import unit
 
+log = logging.getLogger(__name__)
+
 SCANNED_UP_TO = 1_000_000
 """Items above which the coarse scan is too slow to be worth its memory."""
+INDEXED_ABOVE = 200_000
+"""Items above which there is an approximate index beside the scan."""
 LINKED = ("transitions", "item_knn")
 """Rankers that lead from an item to others."""
 
@@ -79,6 +86,11 @@ def write_search(folder: Path) -> None:
         write_tower(state, settings["heads"], folder / TOWER)
     if 0 < len(state[vectors]) <= SCANNED_UP_TO:
         write_scan(state[vectors], folder / SCAN)
+    if len(state[vectors]) > INDEXED_ABOVE:
+        if importlib.util.find_spec("faiss") is None:
+            log.warning("%d items are many for a scan: pip install 'genre-rec[ann]' and publish again for an index", len(state[vectors]))
+        else:
+            write_index(state[vectors], folder)
 
 
 def _links(config: GenreConfig, parts: Parts, folder: Path) -> str | None:

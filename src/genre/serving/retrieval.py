@@ -22,12 +22,14 @@ class Plans:
         exact_up_to: catalogues of at most so many items are scored exactly, whole.
         subset_up_to: if at most so many items pass the filter, those alone are scored, exactly.
         index_above: catalogues of more items are searched by an approximate index, where the bundle has one.
+        index_subset_up_to: the same as subset_up_to where there is an index.
         spare: the coarse scan finds so many times the candidates wanted; they are then scored exactly.
     """
 
     exact_up_to: int = 20_000
     subset_up_to: int = 5_000
     index_above: int = 200_000
+    index_subset_up_to: int = 20_000
     spare: float = 1.3
 
 
@@ -45,8 +47,12 @@ def retrieve(reading: Reading, allowed_N: Mask, k: int, plans: Plans) -> Found:
     n = len(allowed_N)
     passing = int(np.count_nonzero(allowed_N))
     none = np.empty(0, np.int64)
-    if passing <= max(k, plans.subset_up_to if n > plans.exact_up_to else 0):
+    indexed = n > plans.index_above and reading.indexed
+    few = plans.index_subset_up_to if indexed else plans.subset_up_to if n > plans.exact_up_to else 0
+    if passing <= max(k, few):
         return Found(np.flatnonzero(allowed_N), "subset", none)
+    if indexed:
+        return Found(reading.nearest(int(k * plans.spare), allowed_N), "index", none)
     exact = n <= plans.exact_up_to
     wanted = k if exact else int(k * plans.spare)
     scores_N = reading.all() if exact else reading.coarse()

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.bundle import BundleError
+from genre.index import top_k
 from genre.types import Floats, Ints
 
 Scores = npt.NDArray[np.float32]
@@ -57,6 +58,16 @@ class Reading(ABC):
     def coarse(self) -> Scores:
         """Every item's score, possibly rounded, for finding candidates whose exact scores are asked for after."""
         return self.all()
+
+    @property
+    def indexed(self) -> bool:
+        """Whether `nearest` is faster than looking at every item."""
+        return False
+
+    def nearest(self, k: int, allowed_N: npt.NDArray[np.bool_]) -> Ints:
+        """About the k best of the allowed items."""
+        best: Ints = top_k(self.coarse()[None], k, ~allowed_N[None])[0][0]
+        return best[best >= 0]
 
     def spread(self) -> tuple[float, float]:
         """Mean and standard deviation of `all`."""

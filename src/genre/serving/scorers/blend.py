@@ -76,6 +76,15 @@ class BlendReading(Reading):
         """See Reading.coarse."""
         return self._summed(reading.coarse() for reading in self.readings)
 
+    @property
+    def indexed(self) -> bool:
+        """See Reading.indexed."""
+        return any(reading.indexed for reading in self.readings)
+
+    def nearest(self, k: int, allowed_N: npt.NDArray[np.bool_]) -> Ints:
+        """See Reading.nearest: the best of each member."""
+        return np.unique(np.concatenate([reading.nearest(k, allowed_N) for reading in self.readings]))
+
     def parts(self) -> Iterator[Reading]:
         """See Reading.parts."""
         for reading in self.readings:

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,12 @@ import numpy.typing as npt
 
 from genre.serving.growing import Rows
 from genre.serving.scorers import Reading, Scores
-from genre.types import Floats, Ints
+from genre.types import Bools, Floats, Ints
+
+log = logging.getLogger(__name__)
 
 SCAN = "scan.onnx"
+INDEX, SETTINGS = "nearest.faiss", "nearest.json"
 CHUNK = 65_536
 
 
@@ -46,15 +53,19 @@ class Moments:
 class DotItems:
     """The items' side: vectors, and how they are searched."""
 
-    def __init__(self, rows: Rows, scan: Any | None) -> None:
-        self.rows, self.scan = rows, scan
+    def __init__(self, rows: Rows, scan: Any | None = None, index: Nearest | None = None) -> None:
+        self.rows, self.scan, self.index = rows, scan, index
         self.moments = Moments(rows)
 
     @classmethod
     def load(cls, vector_ND: npt.NDArray[np.float32], folder: Path) -> DotItems:
-        """With the coarse scan, if the folder has one."""
+        """With the approximate index, if the folder has one and faiss is installed, else with the coarse scan, if it has one."""
+        if (folder / INDEX).is_file():
+            if importlib.util.find_spec("faiss") is not None:
+                return cls(Rows(vector_ND), index=Nearest(folder))
+            log.warning("%s has an index, but faiss is not installed: pip install 'genre-rec[ann]'", folder)
         file = folder / SCAN
-        return cls(Rows(vector_ND), session(file) if file.is_file() else None)
+        return cls(Rows(vector_ND), scan=session(file) if file.is_file() else None)
 
     def append(self, vector_MD: npt.NDArray[np.float32]) -> None:
         """Vectors of new items."""
@@ -89,9 +100,49 @@ class DotReading(Reading):
             scores_N[changed] = self.at(changed)
         return scores_N if self.n <= base else np.concatenate([scores_N, rows.extra.first(self.n - base) @ self.vector_D])
 
+    @property
+    def indexed(self) -> bool:
+        """See Reading.indexed."""
+        return self.items.index is not None
+
+    def nearest(self, k: int, allowed_N: Bools) -> Ints:
+        """See Reading.nearest; items added or changed since the index was written are all among them."""
+        if self.items.index is None:
+            return super().nearest(k, allowed_N)
+        rows, base = self.items.rows, len(self.items.rows.base_ND)
+        found = self.items.index.search(self.vector_D, k, allowed_N[:base])
+        late = np.concatenate([np.fromiter(rows.changed, np.int64), np.arange(base, self.n)])
+        return np.union1d(found, late[allowed_N[late]]) if len(late) else found
+
     def spread(self) -> tuple[float, float]:
         """See Reading.spread; from the moments."""
         return self.items.moments.spread(self.vector_D)
+
+
+class Nearest:
+    """Inverted lists on disk, of which as many are looked into as the filter's selectivity asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._faiss: Any = importlib.import_module("faiss")
+        self._index = self._faiss.read_index(str(folder / INDEX), self._faiss.IO_FLAG_MMAP | self._faiss.IO_FLAG_READ_ONLY)
+        settings = json.loads((folder / SETTINGS).read_text())
+        self.probes, self.lists = settings["probes"], settings["lists"]
+
+    def search(self, vector_D: Floats, k: int, allowed_N: Bools) -> Ints:
+        """About the k best of the allowed items, best first.
+
+        Where one item in ten passes, the best k that pass lie in ten times as many lists.
+        """
+        passing = np.count_nonzero(allowed_N)
+        if passing == 0:
+            return np.empty(0, np.int64)
+        probes = min(self.lists, int(np.ceil(self.probes * len(allowed_N) / passing)))
+        selector = None
+        if passing < len(allowed_N):
+            bits = np.packbits(allowed_N, bitorder="little")
+            selector = self._faiss.IDSelectorBitmap(bits)
+        found: Ints = self._index.search(vector_D[None], k, params=self._faiss.SearchParametersIVF(nprobe=probes, sel=selector))[1][0]
+        return found[found >= 0]
 
 
 def session(file: Path) -> Any:

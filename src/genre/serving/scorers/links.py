@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.bundle import mapped
+from genre.index import top_k
 from genre.serving.growing import Growing
 from genre.serving.scorers import Query, Reading, Scorer, Scores
 from genre.serving.scorers.recency import recency_L
@@ -73,6 +74,11 @@ class LinksReading(Reading):
         scores_N = self.floor.values.first(self.n).copy()
         scores_N[self.hit_K] = self.sum_N[self.hit_K]
         return scores_N
+
+    def nearest(self, k: int, allowed_N: npt.NDArray[np.bool_]) -> Ints:
+        """See Reading.nearest; none that nothing leads to."""
+        hit_K = self.hit_K[allowed_N[self.hit_K]]
+        return hit_K[top_k(self.sum_N[hit_K][None], min(k, len(hit_K)))[0][0]] if len(hit_K) else hit_K
 
     def spread(self) -> tuple[float, float]:
         """See Reading.spread; only what was hit is looked at."""

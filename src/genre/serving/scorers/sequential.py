@@ -96,6 +96,15 @@ class KnownFirst(Reading):
         scores_N = self.inner.coarse()
         return np.where(self.known_N, scores_N, np.float32(self._lowest_of(scores_N) - 1))
 
+    @property
+    def indexed(self) -> bool:
+        """See Reading.indexed."""
+        return self.inner.indexed
+
+    def nearest(self, k: int, allowed_N: npt.NDArray[np.bool_]) -> Ints:
+        """See Reading.nearest; those that are known."""
+        return self.inner.nearest(k, allowed_N & self.known_N)
+
     def lowest(self) -> float:
         """The lowest score of an item that is known."""
         if self._lowest is None:
