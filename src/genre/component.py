@@ -110,6 +110,8 @@ def resolve(name: str, kind: type[C]) -> type[C]:
 
 EXTRAS = {
     "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "llm",
+    "fastapi": "serve", "uvicorn": "serve", "orjson": "serve", "sqlalchemy": "serve", "alembic": "serve", "structlog": "serve",
+    "prometheus_client": "serve", "httpx": "serve", "psycopg": "postgres",
 }  # fmt: skip
 
 

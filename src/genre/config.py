@@ -20,6 +20,7 @@ from genre.encoders import Encoder
 from genre.evaluation.evaluator import EvaluationConfig
 from genre.policies import Policy
 from genre.rankers import Ranker
+from genre.surfaces import Surface
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -89,6 +90,8 @@ class GenreConfig(Settings):
     serve: Name | None = None
     """The ranker that recommends; None takes the last."""
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    surfaces: dict[Name, Surface] = Field(default_factory=dict)
+    """Placements of the published recommender, by the name that its callers send; without any there is `default`, and no publishing."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> GenreConfig:

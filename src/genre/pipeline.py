@@ -29,7 +29,7 @@ from genre.evaluation.evaluator import evaluate as evaluate_ranker
 from genre.evaluation.result import Result
 from genre.rankers import Ranker
 from genre.reporting import report
-from genre.runs import Run
+from genre.runs import VERSION, Run
 from genre.types import Training
 
 RUNS = Path("runs")
@@ -57,6 +57,8 @@ def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, forc
             for name in config.rankers:
                 evaluate(config, run, name, force)
             report([run.folder], run.folder / "report.html")
+        if config.surfaces:
+            publish(config, run, force)
     return run
 
 
@@ -135,6 +137,33 @@ def judge(
     return evaluate_ranker(
         ranker.score, truth, Catalogue(counts_N, content_ND, categories), protocol, settings, dataset.repeats, what=f"evaluating {name}"
     )
+
+
+def publish(config: GenreConfig, run: Run, force: bool = False) -> Path:
+    """Everything that serving needs, as the next version in models/; the newest version where nothing changed since it was made."""
+    from genre.publishing.assembling import Parts, assemble  # needs onnx, and nothing else here does
+
+    evaluated = f"evaluate/{config.served}"
+    judged = (run.folder / evaluated / "manifest.json").is_file()
+    inputs = ["prepare", *(f"embed/{name}" for name in config.encoders), *(f"rank/{name}" for name in config.rankers)]
+    inputs += [evaluated] if judged else []
+    settings = config.model_dump(mode="json", include={"name", "serve", "policy", "surfaces"})
+    fingerprints = {stage: run.manifest(stage).fingerprint for stage in inputs}
+    versions = sorted(path.parent.name for path in run.folder.glob("models/*/manifest.json"))
+    if versions and not force:
+        newest = run.manifest(f"models/{versions[-1]}")
+        if (newest.settings, newest.inputs, newest.versions["genre"]) == (settings, fingerprints, VERSION):
+            return run.path(f"models/{versions[-1]}")
+    version = f"models/{int(versions[-1]) + 1 if versions else 1:06d}"
+
+    def work(folder: Path) -> None:
+        rankers = {name: run.path(f"rank/{name}") for name in config.rankers}
+        encoders = {name: run.path(f"embed/{name}") for name in config.encoders}
+        metrics = run.path(evaluated) / "metrics.json" if judged else None
+        assemble(config, Parts(Dataset.load(run.path("prepare")), rankers, encoders, metrics, fingerprints), folder)
+
+    run.stage(version, settings, inputs, work)
+    return run.path(version)
 
 
 def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Iterator[tuple[str, Result]]:
