@@ -178,22 +178,38 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Candidates:
-    """K items that may be shown, with what a policy needs to choose among them.
+    """K items that may be shown, with what policies may read to choose among them. Each policy says what it cannot do without.
 
     Attributes:
-        item_idx_K: which items.
+        item_idx_K: which items, each once.
         scores_K: the ranker's scores, higher is better.
-        vectors_KD: content vectors, unit length, for diversity; None where there are none.
+        vectors_KD: content vectors, unit length, for diversity and for bandits; None where there are none.
+        counts_K: training interactions of each, for the correction of popularity.
+        shares: by item column, how each candidate is made up of its categories, shape (K, C), rows summing to 1 (0 where it has none).
+        history_shares: by item column, the same for what the user did, shape (C,); all 0 where nothing is known.
+        user_D: the user's own vector, in the space of `vectors_KD`; None for someone without a history.
     """
 
     item_idx_K: Ints
     scores_K: Floats
     vectors_KD: Floats | None = None
+    counts_K: Ints | None = None
+    shares: Mapping[str, Floats] = field(default_factory=dict)
+    history_shares: Mapping[str, Floats] = field(default_factory=dict)
+    user_D: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.item_idx_K)
 
 
 @dataclass(frozen=True)
 class Slate:
-    """What a policy shows, best place first, and how likely each pick was at its place."""
+    """What a policy shows, best place first, and how likely each pick was at its place, given the picks above it.
+
+    Attributes:
+        features_nF: what a policy that learns wants back in `update`, as it saw the picks when it chose; None of one that does not.
+    """
 
     item_idx: Ints
     propensities: Floats
+    features_nF: Floats | None = None
