@@ -21,6 +21,8 @@ class Policy(Component):
         "greedy": "genre.policies.greedy:GreedyPolicy",
         "plackett_luce": "genre.policies.plackett_luce:PlackettLucePolicy",
         "epsilon": "genre.policies.epsilon:EpsilonPolicy",
+        "linucb": "genre.policies.linucb:LinUCBPolicy",
+        "thompson": "genre.policies.thompson:ThompsonPolicy",
         "mmr": "genre.policies.mmr:MMRPolicy",
         "dpp": "genre.policies.dpp:DPPPolicy",
         "calibrated": "genre.policies.calibrated:CalibratedPolicy",

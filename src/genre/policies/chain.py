@@ -38,6 +38,9 @@ class ChainPolicy(PlacewisePolicy):
             drawing = [use for use, member in members if getattr(member, "explores", False)]
             if len(drawing) > 1:
                 raise ValueError(f"only one policy of a chain can draw; {', '.join(drawing)} do")
+            learning = [use for use, member in members if getattr(member, "learns", False)]
+            if len(learning) > 1:
+                raise ValueError(f"only one policy of a chain can learn; {', '.join(learning)} do")
             return self
 
         def attributes(self) -> tuple[str, ...]:
