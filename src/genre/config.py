@@ -22,6 +22,8 @@ from genre.policies import Policy
 from genre.policies.greedy import GreedyPolicy
 from genre.rankers import Ranker
 
+POLICY_RUNG = "policy"
+"""The name of the ladder's last rung: the policy on top of the ranker that is served."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -102,6 +104,8 @@ class GenreConfig(Settings):
                 if member not in earlier:
                     raise ValueError(_unknown(f"rankers.{name}", "ranker above it", member, earlier))
             earlier.append(name)
+        if POLICY_RUNG in self.rankers:
+            raise ValueError(f"rankers: {POLICY_RUNG!r} is the name of the policy's rung; call the ranker something else")
         if self.serve is not None and self.serve not in self.rankers:
             raise ValueError(_unknown("serve", "ranker", self.serve, self.rankers))
         return self
@@ -110,6 +114,11 @@ class GenreConfig(Settings):
     def served(self) -> str:
         """The ranker that recommends."""
         return self.serve or list(self.rankers)[-1]
+
+    @property
+    def rungs(self) -> list[str]:
+        """The ladder: every ranker and, unless it only takes the best, the policy."""
+        return [*self.rankers, *([POLICY_RUNG] if self.policy.use != "greedy" else [])]
 
 
 def _unknown(path: str, what: str, name: str, there: Iterable[str]) -> str:
