@@ -16,6 +16,7 @@ RANKER_SETTINGS: dict[str, dict[str, Any]] = {
     "content": {"content": ["any"]},
     "sequential": {"embedding_dim": 8, "epochs": 2, "max_history": 10},
     "blend": {"of": ["popularity", "transitions"]},
+    "deep": {"of": ["popularity", "transitions"], "epochs": 2, "hidden": 8, "shortlist": 4},
 }
 ENCODER_SETTINGS: dict[str, dict[str, Any]] = {"tfidf": {"dim": 4}, "attributes": {}}
 POLICY_SETTINGS: dict[str, dict[str, Any]] = {"chain": {"of": ["long_tail", "mmr", "plackett_luce"]}}

@@ -17,6 +17,7 @@ from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, loa
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
 from genre.data.findings import Finding
+from genre.data.impressions import training_impressions
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split
@@ -100,8 +101,12 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
         ranker = build(Ranker, settings)
         members = {member: Ranker.load(run.path(f"rank/{member}")) for member in settings.members()}
         validation = None if everything else dataset.ground_truth("valid")
-        content = content_of(run, settings.encoders())
-        ranker.fit(Training(dataset.training, dataset.n_items, content, validation, dataset.repeats, members, config.seed), folder)
+        training = Training(
+            dataset.training, dataset.n_items, content_of(run, settings.encoders()), validation, dataset.repeats, members,
+            {member: content_of(run, each.config.encoders()) for member, each in members.items()},
+            training_impressions(dataset) if settings.reads_impressions() else None, config.seed,
+        )  # fmt: skip
+        ranker.fit(training, folder)
         ranker.save(folder)
         if not everything:
             chosen_file.write_text(json.dumps(chosen | {name: ranker.chosen()}, indent=2) + "\n")
