@@ -29,7 +29,7 @@ from genre.rankers.blend import scaled, spreads
 from genre.rankers.calibration import Platt, calibration_error, mean_log_loss, platt
 from genre.rankers.content import ContentRanker
 from genre.rankers.counters import Counters
-from genre.rankers.features import Features, principal_axes
+from genre.rankers.features import SHOWN, TOUCHED, Features, principal_axes
 from genre.rankers.lists import ListBatches, Lists
 from genre.rankers.replaying import held_out, refitted
 from genre.rankers.sources import Sources, named, reader_of
@@ -159,13 +159,13 @@ class DeepRanker(Ranker):
         members = refitted(training, early, config.of, folder / "refitted")
         counters = {
             **self._touched(training.histories),
-            "shown": Counters(shown.item_idx_E, now_I[shown.owner_E()], config.half_life_days),
+            SHOWN: Counters(shown.item_idx_E, now_I[shown.owner_E()], config.half_life_days),
         }
         known = {name: commonest(values) for name, values in shown.context.items()}
         past = self._sources(members, training, early, counters, known)
         good = [task for task, worth in self._worth().items() if worth > 0]
         learnt, held = (shown.take(np.flatnonzero(rows)) for rows in ((now_I >= since) & (now_I < held_from), now_I >= held_from))
-        self.sources = replace(past, members={name: training.members[name] for name in config.of})
+        self.sources = self._served(past, training)
         return past.shown(learnt, config.tasks, good), past.shown(held, config.tasks, good)
 
     def _from_histories(self, training: Training, folder: Path) -> tuple[Lists, Lists]:
@@ -173,11 +173,10 @@ class DeepRanker(Ranker):
         config, validation = self.config, training.validation
         if len(config.tasks) > 1:
             raise ValueError(f"deep: history says only what came next, one task; {len(config.tasks)} tasks need impressions")
-        own = {name: training.members[name] for name in config.of}
         if config.replay == "validation":
             if validation is None:
                 raise ValueError("deep: there are no validation queries to learn from (data.split.use=none?); set replay: refit")
-            early, truth, members = training.histories, validation, own
+            early, truth, members = training.histories, validation, {name: training.members[name] for name in config.of}
         else:
             early, truth = held_out(training.histories, config.replay_steps, config.sitting_seconds, training.repeats)
             members = refitted(training, early, config.of, folder / "refitted")
@@ -186,8 +185,7 @@ class DeepRanker(Ranker):
         # With a clock, counters are exact for every moment; without, the replayed steps must not be counted.
         clocked = bool(np.isfinite(training.histories.time_E).all())
         past = self._sources(members, training, early, self._touched(training.histories if clocked else early), {})
-        everything = past.features.with_counters(self._touched(training.histories))
-        self.sources = replace(past, members=own, features=everything)
+        self.sources = self._served(past, training)
         rng = np.random.default_rng(training.seed)
         lists = past.replayed(truth.take(np.sort(rng.permutation(len(truth))[: config.replay_lists])))
         if config.replay == "refit" and validation is not None:
@@ -196,21 +194,30 @@ class DeepRanker(Ranker):
         return lists.take(order[n_held:] if len(order) > n_held else order), lists.take(order[:n_held])
 
     def _touched(self, histories: Histories) -> dict[str, Counters]:
-        return {"touched": Counters(histories.item_idx_E, histories.time_E, self.config.half_life_days)}
+        return {TOUCHED: Counters(histories.item_idx_E, histories.time_E, self.config.half_life_days)}
 
     def _sources(
         self, members: Mapping[str, Ranker], training: Training, early: Histories, counters: Mapping[str, Counters],
         context: Mapping[str, tuple[str, ...]],
     ) -> Sources:  # fmt: skip
         """The members with features in units of their scores' spread on early histories."""
-        config, rng = self.config, np.random.default_rng([training.seed, 1])
+        config = self.config
         reader = reader_of(config.content, training.content_ND)
-        rows = np.sort(rng.permutation(len(early))[:SCALE_QUERIES])
         asked = named(members, reader)
-        scale_M = spreads(asked.values(), early.take(rows), training.n_items)
-        axes_DP = None if reader is None else principal_axes(reader.vector_ND, config.content_dims, rng)
-        features = Features(tuple(asked), scale_M, counters, axes_DP, context)
+        axes_DP = None if reader is None else principal_axes(reader.vector_ND, config.content_dims, np.random.default_rng(training.seed))
+        features = Features(tuple(asked), self._scales(asked, early, training), counters, axes_DP, context)
         return Sources(members, reader, features, config.shortlist, training.repeats)
+
+    def _served(self, past: Sources, training: Training) -> Sources:
+        """The members that know everything, in units of their own: counts that were learnt from longer are larger."""
+        members = {name: training.members[name] for name in self.config.of}
+        counters = {**past.features.counters, **self._touched(training.histories)}
+        scale_M = self._scales(named(members, past.reader), training.histories, training)
+        return replace(past, members=members, features=replace(past.features, scale_M=scale_M, counters=counters))
+
+    def _scales(self, asked: Mapping[str, Ranker], histories: Histories, training: Training) -> Floats:
+        rows = np.sort(np.random.default_rng(training.seed).permutation(len(histories))[:SCALE_QUERIES])
+        return spreads(asked.values(), histories.take(rows), training.n_items)
 
     def _learn(self, learnt: Lists, held: Lists, folder: Path, seed: int, by_likelihood: bool) -> None:
         """Train on some lists; choose the epoch and calibrate on others."""
@@ -298,7 +305,7 @@ class DeepRanker(Ranker):
         """What was learnt of how likely each place is looked at, the first being 1."""
         return self.network.examined(np.arange(places))
 
-    def observe(self, item_idx_E: Ints, time_E: Floats, what: str = "touched") -> None:
+    def observe(self, item_idx_E: Ints, time_E: Floats, what: str = TOUCHED) -> None:
         """More events for the counters, without retraining; requests see only those strictly before them.
 
         Args:

@@ -19,6 +19,8 @@ from genre.rankers.fading import DAY
 from genre.rankers.neighbours import recency_BN
 from genre.types import Floats, Histories, Ints
 
+TOUCHED, SHOWN = "touched", "shown"
+"""What is counted: interactions, and where there are impressions the times an item was shown."""
 Rows = npt.NDArray[np.float32]
 DECAY = 0.9
 """Weight of each step of a history relative to the one after it, in the mean of its content."""
@@ -56,6 +58,8 @@ class Features:
         """What each column says, in order."""
         found = [f"{name}, {what}" for name in self.names_M for what in ("score", "score within the query", "rank")]
         found += [f"{what}, {column}" for what, counters in self.counters.items() for column in counters.names]
+        if {TOUCHED, SHOWN} <= set(self.counters):
+            found += [f"rate, {column}" for column in self.counters[SHOWN].names[:-2]]
         found += [*OWN, *BEHAVIOUR, *CLOCK]
         if self.axes_DP is not None:
             found += ["content near the history", "content near the last", *(f"content {p}" for p in range(self.axes_DP.shape[1]))]
@@ -82,7 +86,11 @@ class Features:
         for score_BN, scale in zip(score_MBN, self.scale_M, strict=True):
             columns += _scores(score_BN, float(scale), owner_E, item_E)
         now_E = queries.now_B[owner_E]
-        columns += [column for counters in self.counters.values() for column in counters.at(item_E, now_E).T]
+        counted = {what: counters.at(item_E, now_E) for what, counters in self.counters.items()}
+        columns += [column for found in counted.values() for column in found.T]
+        if {TOUCHED, SHOWN} <= set(counted):
+            usual = len(self.counters[TOUCHED].item_E) / max(len(self.counters[SHOWN].item_E), 1)
+            columns += list(rates(counted[TOUCHED][:, :-2], counted[SHOWN][:, :-2], min(usual, 1.0)).T)
         columns += _own(queries, item_E, owner_E)
         columns += [column_B[owner_E] for column_B in (*self._behaviour(queries), *clock(queries.now_B))]
         if self.axes_DP is not None:
@@ -133,6 +141,14 @@ def principal_axes(content_ND: Floats, n: int, rng: np.random.Generator) -> Floa
     spread = spread / np.sqrt(max(len(rows), 1))
     n = min(n, int((spread > 1e-6).sum()))
     return np.asarray((axes[:n] / spread[:n, None]).T, np.float32)
+
+
+def rates(touched_EC: Floats, shown_EC: Floats, usual: float) -> Floats:
+    """Logarithm of how often an item was touched for each time it was shown, from logarithms of 1 + both counts.
+
+    As if each had been shown ten times more with the usual success, so that what was hardly shown has the usual rate.
+    """
+    return np.asarray(np.log((np.expm1(touched_EC) + 10 * usual + 1e-6) / (np.expm1(shown_EC) + 10)))
 
 
 def clock(now_B: Floats) -> list[Floats]:
