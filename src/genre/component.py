@@ -110,6 +110,7 @@ def resolve(name: str, kind: type[C]) -> type[C]:
 
 EXTRAS = {
     "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "llm",
+    "gymnasium": "simulate",
 }  # fmt: skip
 
 
