@@ -16,21 +16,36 @@ CHUNK = 4_000_000
 """Draws held in memory at once."""
 
 
-def bootstrap(found: Contributions, cluster_R: Ints, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile interval of an estimate; all requests of a unit are drawn together, since they are not independent."""
-    value_C, share_C = by_cluster(found, cluster_R)
+def bootstrap(
+    found: Contributions,
+    cluster_R: Ints,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    minus: Contributions | None = None,
+) -> Interval:
+    """Percentile interval of an estimate, or of its difference to another on the same requests.
+
+    All requests of a unit are drawn together, since they are not independent.
+    """
+    parts = [found] if minus is None else [found, minus]
+    sums = [by_cluster(part, cluster_R) for part in parts]
+    n_units = len(sums[0][0])
     rng = np.random.default_rng(seed)
     estimate_Z = np.empty(resamples)
-    chunk = max(1, CHUNK // len(value_C))
+    chunk = max(1, CHUNK // n_units)
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
-        drawn = rng.integers(len(value_C), size=(rows, len(value_C))) + len(value_C) * np.arange(rows)[:, None]
-        times_ZC = np.bincount(drawn.ravel(), minlength=rows * len(value_C)).reshape(rows, len(value_C))
-        total_Z, share_Z = times_ZC @ value_C, times_ZC @ share_C
-        # A resample without any weight has nothing to say; it takes the estimate itself, which narrows nothing but itself.
-        estimate_Z[start : start + rows] = np.where(share_Z > 0, total_Z / np.where(share_Z > 0, share_Z, 1.0), found.estimate)
+        drawn = rng.integers(n_units, size=(rows, n_units)) + n_units * np.arange(rows)[:, None]
+        times_ZC = np.bincount(drawn.ravel(), minlength=rows * n_units).reshape(rows, n_units)
+        values = []
+        for part, (value_C, share_C) in zip(parts, sums, strict=True):
+            value_Z, share_Z = times_ZC @ value_C, times_ZC @ share_C
+            # A resample without any weight has nothing to say; it takes the estimate itself.
+            values.append(np.where(share_Z > 0, value_Z / np.where(share_Z > 0, share_Z, 1.0), part.estimate))
+        estimate_Z[start : start + rows] = values[0] if minus is None else values[0] - values[1]
     low, high = np.quantile(estimate_Z, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(found.estimate, float(low), float(high))
+    return Interval(found.estimate - (0.0 if minus is None else minus.estimate), float(low), float(high))
 
 
 def empirical_bernstein(found: Contributions, cluster_R: Ints, low: float, high: float, level: float = 0.95) -> Interval:
