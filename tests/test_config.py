@@ -59,6 +59,14 @@ def test_merging_nothing_changes_nothing(tree: Any) -> None:
     assert merge(tree, {}) == (tree if isinstance(tree, dict) else {})
 
 
+def test_a_list_of_policies_is_a_chain(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL), ["policy=[{use: long_tail, strength: 0.7}, plackett-luce]"])
+    dumped = yaml.safe_load(dump_config(config))
+    assert dumped["policy"]["use"] == "chain"
+    assert dumped["policy"]["of"][0] == {"use": "long_tail", "scores": "standard", "strength": 0.7}
+    assert load_config(write(tmp_path, dumped, "again.yaml")) == config
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -80,6 +88,11 @@ def test_merging_nothing_changes_nothing(tree: Any) -> None:
         ("data.split.use=mymodule:Mine", "there is no module 'mymodule'; put its file beside the YAML or install it"),
         ("data.split.use=json:loads", "'json:loads' is not a split: it must subclass genre's Split"),
         ("data.split.use=json:Nothing", "module 'json' has no class 'Nothing'"),
+        ("policy=gredy", "policy: no policy called 'gredy'; did you mean 'greedy'?"),
+        ("policy={use: mmr, diversty: 0.3}", "policy.diversty: unknown key; did you mean 'diversity'?"),
+        ("policy=[{use: mmr, diversty: 0.3}]", "policy.of.0.diversty: unknown key; did you mean 'diversity'?"),
+        ("policy=[mmr, epsilon, plackett-luce]", "policy: only one policy of a chain can draw; epsilon, plackett-luce do"),
+        ("policy=[chain]", "policy.of.0: a chain cannot be inside another"),
         ("noequals", "'noequals' is not a change; write path.to.key=value"),
     ],
 )
@@ -120,7 +133,15 @@ def test_the_schema_accepts_what_loads_and_refuses_what_does_not(small_yaml: Pat
     jsonschema.Draft202012Validator.check_schema(schema)
     tree = yaml.safe_load(small_yaml.read_text())
     jsonschema.validate(tree, schema)
-    for broken in ({"sed": 1}, {"rankers": {"a": {"use": "popularity", "half_life": 3}}}, {"data": {"reader": {"use": "nothing"}}}):
+    for policy in ("mmr", {"use": "mmr", "diversity": 0.3}, [{"use": "long_tail"}, "plackett_luce"]):
+        jsonschema.validate(merge(tree, {"policy": policy}), schema)
+    broken_trees: list[dict[str, Any]] = [
+        {"sed": 1},
+        {"policy": [{"use": "mmr", "diversty": 0.3}]},
+        {"rankers": {"a": {"use": "popularity", "half_life": 3}}},
+        {"data": {"reader": {"use": "nothing"}}},
+    ]
+    for broken in broken_trees:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(merge(tree, broken), schema)
 

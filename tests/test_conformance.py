@@ -16,8 +16,10 @@ RANKER_SETTINGS: dict[str, dict[str, Any]] = {
     "content": {"content": ["any"]},
     "sequential": {"embedding_dim": 8, "epochs": 2, "max_history": 10},
     "blend": {"of": ["popularity", "transitions"]},
+    "deep": {"of": ["popularity", "transitions"], "epochs": 2, "hidden": 8, "shortlist": 4},
 }
 ENCODER_SETTINGS: dict[str, dict[str, Any]] = {"tfidf": {"dim": 4}, "attributes": {}}
+POLICY_SETTINGS: dict[str, dict[str, Any]] = {"chain": {"of": ["long_tail", "mmr", "plackett_luce"]}}
 ENCODERS_OF_FILES = {"static", "language_model"}  # checked beside their own tests, where a table or a model is at hand
 
 
@@ -32,7 +34,12 @@ def test_ranker_that_reads_content_conforms() -> None:
 
 @pytest.mark.parametrize("name", sorted(Policy.builtins))
 def test_policy_conforms(name: str) -> None:
-    check_policy(build(Policy, {"use": name}))
+    check_policy(build(Policy, {"use": name, **POLICY_SETTINGS.get(name, {})}))
+
+
+@pytest.mark.parametrize("drawing", ["epsilon", "plackett_luce"])
+def test_chains_of_everything_conform(drawing: str) -> None:
+    check_policy(build(Policy, {"use": "chain", "of": ["long_tail", "calibrated", "dpp", {"use": "caps", "most": {"brand": 2}}, drawing]}))
 
 
 @pytest.mark.parametrize("name", sorted(Encoder.builtins.keys() - ENCODERS_OF_FILES))

@@ -114,13 +114,7 @@ def init(
     """
     from genre.data.profiling import write_config
 
-    roles = {}
-    for pair in role or []:
-        key, equals, column = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--role {pair!r}: write role=column, for example --role user=client_no")
-        roles[key] = column
-    file = write_config(name, events, items, users, overrides=roles, force=force)
+    file = write_config(name, events, items, users, overrides=_pairs("--role", role, "role=column"), force=force)
     out.print(file.read_text(), highlight=False, markup=False, soft_wrap=True)
     out.print(f"wrote {file}   next: genre check {file}", highlight=False, soft_wrap=True)
 
@@ -358,6 +352,44 @@ def revoke_key(run: RunFolder, key_id: Annotated[str, typer.Argument(help="Its i
     out.print(f"revoked {key_id}", highlight=False)
 
 
+@app.command()
+def ope(
+    candidate: Annotated[Path, typer.Argument(help="A run's folder, or a Parquet file: request_id, propensities.")],
+    log: Annotated[Path, typer.Option("--against", help="A folder with exposures.parquet and events.parquet, or one Parquet file.")],
+    reward: Annotated[
+        list[str] | None, typer.Option(help="What an event is worth, type=value; click=1 by default. Several add up.")
+    ] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only exposures with column=value: surface=home.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Another policy than the run's, as YAML: '{use: mmr, diversity: 0.3}'.")] = None,
+    ranker: Annotated[str | None, typer.Option(help="Another rung than the one served.")] = None,
+    file: Annotated[Path, typer.Option("--out", help="Where the plot of the weights goes.")] = Path("ope.svg"),
+    seed: Annotated[int, typer.Option(help="Of the bootstrap, the folds and policies that draw.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """What a candidate would have earned, told from the log of another policy: every estimator, how sure it is, and a verdict.
+
+    Example: `genre ope runs/shop --against logs --reward click=1 --reward purchase=10 --policy "{use: plackett_luce, temperature: 0.2}"`
+    """
+    from genre.counterfactual import against, parse_policy
+    from genre.evaluation.off_policy.log import read_log
+    from genre.evaluation.off_policy.plot import write_weights
+    from genre.evaluation.off_policy.study import study
+
+    worth = {name: _number(name, value) for name, value in _pairs("--reward", reward).items()}
+    logged = against(candidate, read_log(log, worth, _pairs("--where", where)), parse_policy(policy), ranker, seed)
+    found = study(logged, seed=seed)
+    write_weights(file, logged, found)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2))
+        return
+    header, rows = found.table()
+    _print_list(f"{found.requests:,} requests of {found.units:,} units, {found.overlap.effective:,.0f} of them effective", rows, header)
+    for warning in found.overlap.warnings:
+        out.print(f"[yellow]warning[/] {_escape(warning)}", highlight=False, soft_wrap=True)
+    out.print(f"[bold]verdict[/] {_escape(found.verdict)}", highlight=False, soft_wrap=True)
+    out.print(f"weights: {file}", highlight=False, soft_wrap=True)
+
+
 @config_app.command("schema")
 def schema() -> None:
     """JSON Schema of the configuration, for editors.
@@ -480,6 +512,23 @@ def _moment(text: str | None) -> float | None:
     if moment is None:
         raise ValueError(f"--now {text!r} is no time; write 2026-03-01, 2026-03-01T12:00 or unix seconds")
     return float(moment)
+
+
+def _pairs(option: str, given: Sequence[str] | None, form: str = "name=value") -> dict[str, str]:
+    pairs = {}
+    for pair in given or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{option} {pair!r}: write {form}")
+        pairs[key] = value
+    return pairs
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ValueError(f"--reward {name}={value}: {value!r} is not a number") from error
 
 
 def _print_ladder(climbed: Ladder) -> None:

@@ -112,6 +112,7 @@ EXTRAS = {
     "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "llm",
     "fastapi": "serve", "uvicorn": "serve", "orjson": "serve", "sqlalchemy": "serve", "alembic": "serve", "structlog": "serve",
     "prometheus_client": "serve", "httpx": "serve", "psycopg": "postgres",
+    "gymnasium": "simulate",
 }  # fmt: skip
 
 
@@ -136,9 +137,11 @@ class Chosen(Generic[C]):
     Write `Annotated[SerializeAsAny[Ranker.Config], Chosen(Ranker)]`.
     """
 
-    def __init__(self, kind: type[C], default: str | None = None) -> None:
+    def __init__(self, kind: type[C], default: str | None = None, series: str | None = None, without: tuple[str, ...] = ()) -> None:
         self.kind = kind
         self.default = default
+        self.series = series  # the component that a list stands for: its `of` is that list
+        self.without = without  # short names that may not be chosen here: a component of this kind that holds others of it
 
     def validate(self, value: Any, info: ValidationInfo) -> Component.Config:
         """The chosen component's Config; errors inside it keep their path."""
@@ -146,10 +149,14 @@ class Chosen(Generic[C]):
             return value
         if isinstance(value, str):
             value = {"use": value}
+        if isinstance(value, list) and self.series:
+            value = {"use": self.series, "of": value}
         if isinstance(value, dict) and "use" not in value and self.default:
             value = {"use": self.default, **value}
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
             raise PydanticCustomError("use", "needs `use:`, one of {known}", {"known": ", ".join(sorted(known(self.kind)))})
+        if value["use"].replace("-", "_") in self.without:
+            raise PydanticCustomError("use", "a {name} cannot be inside another", {"name": value["use"]})
         try:
             cls = resolve(value["use"], self.kind)
         except ValueError as error:
@@ -166,14 +173,18 @@ class Chosen(Generic[C]):
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         choices: list[dict[str, Any]] = []
-        for name in sorted(self.kind.builtins):
+        names = sorted(self.kind.builtins.keys() - set(self.without))
+        for name in names:
             choice = resolve(name, self.kind).Config.model_json_schema()
             choice = _inlined(choice, choice.pop("$defs", {}))
             choice["properties"]["use"] = {"enum": sorted({name, name.replace("_", "-")}), "title": "Use"}
             choice["title"] = name
             choices.append(choice)
+        if self.series:
+            of = next(choice for choice in choices if choice["title"] == self.series)["properties"]["of"]
+            choices.append({**of, "title": f"several: {self.series}"})
         own = {"type": "object", "properties": {"use": {"type": "string", "pattern": ":"}}, "required": ["use"]}
-        return {"anyOf": [*choices, own, {"enum": sorted(self.kind.builtins)}]}
+        return {"anyOf": [*choices, own, {"enum": names}]}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

@@ -19,9 +19,12 @@ from genre.data.text import Template
 from genre.encoders import Encoder
 from genre.evaluation.evaluator import EvaluationConfig
 from genre.policies import Policy
+from genre.policies.greedy import GreedyPolicy
 from genre.rankers import Ranker
 from genre.surfaces import Surface
 
+POLICY_RUNG = "policy"
+"""The name of the ladder's last rung: the policy on top of the ranker that is served."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -85,8 +88,8 @@ class GenreConfig(Settings):
     """Item vectors, by a name that rankers refer to."""
     rankers: dict[Name, Annotated[SerializeAsAny[Ranker.Config], Chosen(Ranker)]] = Field(min_length=1)
     """The rungs of the ladder, in order; later ones may combine earlier ones."""
-    policy: Annotated[SerializeAsAny[Policy.Config], Chosen(Policy, "greedy")] = Field(default_factory=lambda: Policy.Config(use="greedy"))
-    """From scores to the slate."""
+    policy: Annotated[SerializeAsAny[Policy.Config], Chosen(Policy, "greedy", series="chain")] = Field(default_factory=GreedyPolicy.Config)
+    """From scores to the slate: one policy, or a list of them, each adjusting what the next one sees."""
     serve: Name | None = None
     """The ranker that recommends; None takes the last."""
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
@@ -104,6 +107,8 @@ class GenreConfig(Settings):
                 if member not in earlier:
                     raise ValueError(_unknown(f"rankers.{name}", "ranker above it", member, earlier))
             earlier.append(name)
+        if POLICY_RUNG in self.rankers:
+            raise ValueError(f"rankers: {POLICY_RUNG!r} is the name of the policy's rung; call the ranker something else")
         if self.serve is not None and self.serve not in self.rankers:
             raise ValueError(_unknown("serve", "ranker", self.serve, self.rankers))
         return self
@@ -112,6 +117,11 @@ class GenreConfig(Settings):
     def served(self) -> str:
         """The ranker that recommends."""
         return self.serve or list(self.rankers)[-1]
+
+    @property
+    def rungs(self) -> list[str]:
+        """The ladder: every ranker and, unless it only takes the best, the policy."""
+        return [*self.rankers, *([POLICY_RUNG] if self.policy.use != "greedy" else [])]
 
 
 def _unknown(path: str, what: str, name: str, there: Iterable[str]) -> str:
@@ -267,14 +277,19 @@ def _explain(problem: Any, tree: dict[str, Any]) -> str:
     return f"{path}: {message[0].lower()}{message[1:]}{got}"
 
 
-KINDS: dict[str, type[Component]] = {"data.reader": Reader, "data.split": Split, "encoders": Encoder, "rankers": Ranker, "policy": Policy}
+KINDS: dict[str, type[Component]] = {
+    "data.reader": Reader, "data.split": Split, "encoders": Encoder, "rankers": Ranker, "policy": Policy, "policy.of": Policy,
+}  # fmt: skip
 
 
 def _keys_at(loc: list[str], tree: Any) -> list[str]:
     """The keys that a mapping of the configuration may have."""
     model: Any = GenreConfig
     for depth, part in enumerate(loc):
-        tree = tree.get(part) if isinstance(tree, dict) else None
+        if isinstance(tree, list):  # a list may stand for a component that holds it
+            tree = tree[int(part)] if part.isdigit() else tree
+        else:
+            tree = tree.get(part) if isinstance(tree, dict) else None
         kind = KINDS.get(".".join(loc[: depth + 1])) or KINDS.get(".".join(loc[:depth]))
         if kind is not None and isinstance(tree, dict) and "use" in tree:
             model = resolve(tree["use"], kind).Config

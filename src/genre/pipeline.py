@@ -13,20 +13,23 @@ import numpy.typing as npt
 import polars as pl
 
 from genre.component import build
-from genre.config import GenreConfig, dump_config, load_config, load_run_config
+from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
 from genre.data.findings import Finding
+from genre.data.impressions import training_impressions
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split
 from genre.data.text import render
+from genre.deciding import decided, shelf_of
 from genre.encoders import Encoder
 from genre.encoders.catalogue import CatalogueEncoder, fit_catalogue, load_vectors
 from genre.evaluation.beyond_accuracy import category_shares
-from genre.evaluation.evaluator import Catalogue
+from genre.evaluation.evaluator import Catalogue, Scorer
 from genre.evaluation.evaluator import evaluate as evaluate_ranker
 from genre.evaluation.result import Result
+from genre.policies import Policy
 from genre.rankers import Ranker
 from genre.reporting import report
 from genre.runs import VERSION, Run
@@ -56,6 +59,8 @@ def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, forc
         if config.data.split.use != "none":
             for name in config.rankers:
                 evaluate(config, run, name, force)
+            if POLICY_RUNG in config.rungs:
+                decide(config, run, force)
             report([run.folder], run.folder / "report.html")
         if config.surfaces:
             publish(config, run, force)
@@ -98,8 +103,12 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
         ranker = build(Ranker, settings)
         members = {member: Ranker.load(run.path(f"rank/{member}")) for member in settings.members()}
         validation = None if everything else dataset.ground_truth("valid")
-        content = content_of(run, settings.encoders())
-        ranker.fit(Training(dataset.training, dataset.n_items, content, validation, dataset.repeats, members, config.seed), folder)
+        training = Training(
+            dataset.training, dataset.n_items, content_of(run, settings.encoders()), validation, dataset.repeats, members,
+            {member: content_of(run, each.config.encoders()) for member, each in members.items()},
+            training_impressions(dataset) if settings.reads_impressions() else None, config.seed,
+        )  # fmt: skip
+        ranker.fit(training, folder)
         ranker.save(folder)
         if not everything:
             chosen_file.write_text(json.dumps(chosen | {name: ranker.chosen()}, indent=2) + "\n")
@@ -119,23 +128,37 @@ def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> N
 
     def work(folder: Path) -> None:
         dataset, ranker = Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}"))
-        judge(config, dataset, ranker, content_of(run, config.encoders), "test", name).save(folder)
+        judge(config, dataset, ranker.score, content_of(run, config.encoders), "test", name).save(folder)
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"]
     run.stage(f"evaluate/{name}", config.evaluate.model_dump(mode="json"), inputs, work, force=force)
 
 
+def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """The policy on top of the ranker that is served, judged like a ranker: the ladder's last rung."""
+
+    def work(folder: Path) -> None:
+        dataset, content = Dataset.load(run.path("prepare")), content_of(run, config.encoders)
+        ranker = Ranker.load(run.path(f"rank/{config.served}"))
+        score = decided(build(Policy, config.policy), shelf_of(config, run, dataset), ranker.score, config, dataset.repeats)
+        judge(config, dataset, score, content, "test", POLICY_RUNG).save(folder)
+
+    settings = {"evaluate": config.evaluate.model_dump(mode="json"), "policy": config.policy.model_dump(mode="json"), "seed": config.seed}
+    inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{config.served}"]
+    run.stage(f"evaluate/{POLICY_RUNG}", settings, inputs, work, force=force)
+
+
 def judge(
-    config: GenreConfig, dataset: Dataset, ranker: Ranker, content_ND: npt.NDArray[np.float32] | None, part: Part, name: str
+    config: GenreConfig, dataset: Dataset, score: Scorer, content_ND: npt.NDArray[np.float32] | None, part: Part, name: str
 ) -> Result:
-    """A ranker's metrics on a part of the split, with the protocol in words."""
+    """A scorer's metrics on a part of the split, with the protocol in words."""
     settings = config.evaluate
     truth = dataset.ground_truth(part, settings.users, config.data.seed)
     categories = category_shares(dataset.items[settings.category])[0] if settings.category else None
     counts_N = dataset.training.item_counts(dataset.n_items)
     protocol = f"{dataset.summary['protocol']}{'' if part == 'test' else ', validation'}"
     return evaluate_ranker(
-        ranker.score, truth, Catalogue(counts_N, content_ND, categories), protocol, settings, dataset.repeats, what=f"evaluating {name}"
+        score, truth, Catalogue(counts_N, content_ND, categories), protocol, settings, dataset.repeats, what=f"evaluating {name}"
     )
 
 
@@ -179,8 +202,9 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
         raise ValueError(f"{folder} has no ranker {missing[0]!r}; it has {', '.join(config.rankers)}")
     dataset = Dataset.load(run.path("prepare"))
     content = content_of(run, config.encoders)
+    chosen: Part = "test" if part == "test" else "valid"
     for name in names or config.rankers:
-        yield name, judge(config, dataset, Ranker.load(run.path(f"rank/{name}")), content, "test" if part == "test" else "valid", name)
+        yield name, judge(config, dataset, Ranker.load(run.path(f"rank/{name}")).score, content, chosen, name)
 
 
 def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Finding], pl.DataFrame]:

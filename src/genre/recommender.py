@@ -19,16 +19,15 @@ from genre.data.dataset import Dataset
 from genre.data.text import render
 from genre.encoders.catalogue import CatalogueEncoder, load_vectors
 from genre.explanation import strongest_event
-from genre.index import top_k
 from genre.policies import Policy
+from genre.policies.placing import slates
+from genre.policies.shelf import Shelf, unit
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.runs import Run
-from genre.types import Candidates, Floats, Histories, Ints, Recommendation
+from genre.types import Floats, Histories, Ints, Recommendation
 
 BATCH = 256
-CANDIDATES = 500
-"""How many of the best scores a policy chooses from."""
 Vectors = npt.NDArray[np.float32]
 RECOMMENDED = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32, "score": pl.Float32}
 
@@ -46,9 +45,11 @@ class Recommender:
         self.dataset = dataset
         self.ranker = ranker
         self.encoders = encoders
-        self.vectors = {name: _unit(vectors_ND) for name, vectors_ND in vectors.items()}
+        self.vectors = {name: unit(vectors_ND) for name, vectors_ND in vectors.items()}
         self.policy = build(Policy, config.policy)
         self.items = dataset.items
+        counts_N = dataset.everything.item_counts(dataset.n_items)
+        self.shelf = Shelf.of(dataset.items, counts_N, next(iter(self.vectors.values()), None), config.policy.attributes())
         self._item_idx = {item: i for i, item in enumerate(self.items["item_id"])}
         self._user_idx = {user: i for i, user in enumerate(dataset.users["user_id"])}
 
@@ -100,7 +101,7 @@ class Recommender:
         if not self.config.data.repeats:
             banned.extend(query.item_idx_E.tolist())
         rng = np.random.default_rng(seed)
-        shown = self._slates(scores_N[None], n, Histories.of([banned]), rng)[0]
+        shown = slates(self.policy, self.shelf, scores_N[None], n, query, Histories.of([banned]), rng)[0]
         shown = shown[shown >= 0]
         reasons = self._reasons(query, shown) if explain else [None] * len(shown)
         ids, titles = self.items["item_id"], self.items["shown"]
@@ -160,7 +161,9 @@ class Recommender:
         for leaf in self.ranker.leaves():
             read = [content[name] for name in leaf.config.encoders()]
             leaf.extend(np.concatenate(read, axis=1) if read else None, len(items))
-        self.vectors = {name: np.concatenate([self.vectors[name], _unit(content[name])]) for name in self.vectors}
+        added = {name: unit(vectors_MD) for name, vectors_MD in content.items()}
+        self.vectors = {name: np.concatenate([self.vectors[name], added[name]]) for name in self.vectors}
+        self.shelf = self.shelf.extended(items, next(iter(added.values()), None))
         self._item_idx |= {item: self.n_items + i for i, item in enumerate(items["item_id"])}
         self.items = pl.concat([self.items, items], how="diagonal_relaxed").select(self.items.columns)
 
@@ -201,20 +204,6 @@ class Recommender:
         close_N: Vectors = np.mean(found, axis=0, dtype=np.float32)
         return close_N
 
-    def _slates(self, scores_BN: Floats, n: int, banned: Histories | None, rng: np.random.Generator) -> Ints:
-        """What the policy shows of each query's best candidates: item indices (B, n), -1 where a list is shorter."""
-        candidates_BK, _ = top_k(scores_BN, max(n, CANDIDATES), banned)
-        slates_Bn = np.full((len(scores_BN), n), -1, np.int64)
-        for slate_n, candidates_K, scores_N in zip(slates_Bn, candidates_BK, scores_BN, strict=True):
-            allowed = candidates_K[candidates_K >= 0]
-            picks = self.policy.select(Candidates(allowed, scores_N[allowed], self._unit_vectors(allowed)), n, rng).item_idx
-            slate_n[: len(picks)] = picks
-        return slates_Bn
-
-    def _unit_vectors(self, rows: Ints) -> Vectors | None:
-        first = next(iter(self.vectors.values()), None)
-        return None if first is None else first[rows]
-
     def _reasons(self, query: Histories, items: Ints) -> list[str | None]:
         events = strongest_event(self.ranker.score, query, items)
         return [None if e is None else f"because of {self.items['shown'][int(query.item_idx_E[e])]}" for e in events]
@@ -225,9 +214,9 @@ class Recommender:
             names = [str(user) for user in user_ids[start : start + BATCH]]
             queries = self._batch_query(names)
             scores_BN = self.ranker.score(queries)
-            item_idx_Bn = self._slates(
-                scores_BN, n, None if self.config.data.repeats else queries, np.random.default_rng([self.config.seed, start])
-            )
+            banned = None if self.config.data.repeats else queries
+            rng = np.random.default_rng([self.config.seed, start])
+            item_idx_Bn = slates(self.policy, self.shelf, scores_BN, n, queries, banned, rng)
             row, place = np.nonzero(item_idx_Bn >= 0)
             shown = item_idx_Bn[row, place]
             yield pl.DataFrame(
@@ -250,12 +239,6 @@ class Recommender:
 def _standardised(scores_N: Floats) -> Floats:
     standardised_N: Floats = (scores_N - scores_N.mean()) / max(float(scores_N.std()), 1e-9)
     return standardised_N
-
-
-def _unit(vectors_ND: Floats) -> Vectors:
-    norms = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    unit: Vectors = (vectors_ND / np.maximum(norms, 1e-12)).astype(np.float32)
-    return unit
 
 
 def describe(recommendation: Recommendation) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.config import GenreConfig, load_run_config
+from genre.config import POLICY_RUNG, GenreConfig, load_run_config
 from genre.data.dataset import Dataset
 from genre.evaluation.ladder import Ladder, Step, climb, merge
 from genre.evaluation.leaks import leak_checks
@@ -33,7 +33,7 @@ def ladder(folders: Sequence[Path]) -> Ladder:
     for run, config in runs:
         if config.model_copy(update={"seed": first.seed, "name": first.name}) != first:
             raise ValueError(f"{run.folder} differs from {folders[0]} in more than its seed and name; their mean would mean nothing")
-    steps = [[_step(run, name) for name in config.rankers] for run, config in runs]
+    steps = [[_step(run, config, name) for name in _rungs(run, config)] for run, config in runs]
     return climb(merge(steps), first.evaluate.main)
 
 
@@ -42,7 +42,7 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
     climbed = ladder(folders)
     run, config = Run(folders[0]), load_run_config(folders[0])
     dataset = Dataset.load(run.path("prepare"))
-    results = {name: Result.load(run.path(f"evaluate/{name}")) for name in config.rankers}
+    results = {name: Result.load(run.path(f"evaluate/{name}")) for name in _rungs(run, config)}
     checks = leak_checks(dataset.ground_truth("test"), dataset.repeats, dataset.summary["ties"] == "shuffle")
     write_report(file, climbed, results, about(config, dataset), checks, examples(config, run, dataset))
     return climbed
@@ -100,5 +100,12 @@ def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
     ]
 
 
-def _step(run: Run, name: str) -> Step:
-    return Step(name, name, [Result.load(run.path(f"evaluate/{name}"))], *cost(run, f"rank/{name}"))
+def _rungs(run: Run, config: GenreConfig) -> list[str]:
+    """A policy chosen after the evaluation, for training on everything, has not been evaluated and is no rung."""
+    judged = (run.folder / "evaluate" / POLICY_RUNG / "manifest.json").is_file()
+    return [name for name in config.rungs if judged or name != POLICY_RUNG]
+
+
+def _step(run: Run, config: GenreConfig, name: str) -> Step:
+    ranker, label = (config.served, f"{config.served} + {config.policy.use}") if name == POLICY_RUNG else (name, name)
+    return Step(name, label, [Result.load(run.path(f"evaluate/{name}"))], *cost(run, f"rank/{ranker}"))

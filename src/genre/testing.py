@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,12 +99,9 @@ def check_encoder(encoder: Encoder, items: pl.DataFrame | None = None) -> None:
 
 
 def check_policy(policy: Policy) -> None:
-    """Distinct picks, propensities in (0, 1], short lists, NaN refused, reproducible by the generator's seed."""
+    """Distinct picks, exact propensities, short and empty lists, one candidate, broken scores refused, reproducible by the generator."""
     _check_config_round_trip(policy, Policy)
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(30, 4))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    candidates = Candidates(np.arange(100, 130), rng.normal(size=30), vectors)
+    candidates = small_candidates(policy)
     for n in (1, 10, 30, 50):
         slate = policy.select(candidates, n, np.random.default_rng(1))
         assert len(slate.item_idx) == min(n, 30), f"asked for {n} of 30 candidates, got {len(slate.item_idx)}"
@@ -113,15 +111,72 @@ def check_policy(policy: Policy) -> None:
         assert ((slate.propensities > 0) & (slate.propensities <= 1)).all(), "a propensity is outside (0, 1]"
         again = policy.select(candidates, n, np.random.default_rng(1))
         assert np.array_equal(slate.item_idx, again.item_idx), "the same generator seed gives another slate"
-    empty = Candidates(np.empty(0, np.int64), np.empty(0), np.empty((0, 4)))
-    assert len(policy.select(empty, 5, rng).item_idx) == 0, "no candidates must give an empty slate"
-    broken = Candidates(np.arange(3), np.array([0.1, np.nan, 0.3]), vectors[:3])
+        if slate.features_nF is not None:
+            assert len(slate.features_nF) == len(slate.item_idx), "one row of features a pick is needed"
+    alone = policy.select(_first(candidates, 1), 5, np.random.default_rng(1))
+    assert alone.item_idx.tolist() == [100], "of one candidate, that one must be shown"
+    assert np.allclose(alone.propensities, 1), "the only candidate is certain to be shown: its propensity must be 1"
+    assert len(policy.select(_first(candidates, 0), 5, np.random.default_rng(1)).item_idx) == 0, "no candidates must give an empty slate"
+    broken = replace(candidates, scores_K=np.where(np.arange(30) == 7, np.nan, candidates.scores_K))
     try:
-        policy.select(broken, 2, rng)
+        policy.select(broken, 2, np.random.default_rng(1))
     except ValueError:
         pass
     else:
         raise AssertionError("a NaN score must raise ValueError, not be ranked")
+    if type(policy).probabilities is not Policy.probabilities:
+        _check_propensities(policy, _first(candidates, 6))
+    with tempfile.TemporaryDirectory() as scratch:
+        policy.save(Path(scratch))
+        _check_plain_files(Path(scratch))
+        loaded = Policy.load(Path(scratch)).select(candidates, 10, np.random.default_rng(1))
+        assert np.array_equal(loaded.item_idx, policy.select(candidates, 10, np.random.default_rng(1)).item_idx), "a loaded policy differs"
+
+
+def small_candidates(policy: Policy, seed: int = 0) -> Candidates:
+    """Thirty candidates, items 100 to 129, with everything that a policy may read: vectors, counts, a user, the columns it names."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(31, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    shares = {name: np.eye(5)[rng.integers(5, size=30)] for name in policy.config.attributes()}
+    mixes = {name: np.array([0.5, 0.3, 0.2, 0.0, 0.0]) for name in shares}
+    return Candidates(np.arange(100, 130), rng.normal(size=30), vectors[:30], rng.integers(100, size=30), shares, mixes, vectors[30])
+
+
+def _first(candidates: Candidates, k: int) -> Candidates:
+    return replace(
+        candidates,
+        item_idx_K=candidates.item_idx_K[:k],
+        scores_K=candidates.scores_K[:k],
+        vectors_KD=None if candidates.vectors_KD is None else candidates.vectors_KD[:k],
+        counts_K=None if candidates.counts_K is None else candidates.counts_K[:k],
+        shares={name: share_KC[:k] for name, share_KC in candidates.shares.items()},
+    )
+
+
+def _check_propensities(policy: Policy, candidates: Candidates, draws: int = 2000, n: int = 3) -> None:
+    """The propensities of slates are those that `probabilities` gives, sum to one at each place, and are how often picks are drawn."""
+    first = policy.select(candidates, n, np.random.default_rng(1))
+    for seed in range(20):
+        slate = policy.select(candidates, n, np.random.default_rng(seed))
+        probability_nK = policy.probabilities(candidates, slate.item_idx, np.random.default_rng(seed))
+        assert probability_nK.shape == (n, len(candidates)), (
+            f"probabilities have shape {probability_nK.shape}, not ({n}, {len(candidates)})"
+        )
+        assert np.allclose(probability_nK.sum(1), 1), f"the probabilities of a place sum to {probability_nK.sum(1)}, not to 1"
+        at_pick_n = probability_nK[np.arange(n), slate.item_idx - candidates.item_idx_K[0]]
+        assert np.allclose(at_pick_n, slate.propensities, rtol=1e-6), (
+            f"a slate says its propensities are {slate.propensities}, `probabilities` says {at_pick_n}"
+        )
+        taken_KK = slate.item_idx[:, None] == candidates.item_idx_K
+        assert not (np.cumsum(taken_KK, 0)[:-1] * probability_nK[1:] > 0).any(), "an item already shown has a probability above 0"
+    rng = np.random.default_rng(2)
+    drawn = np.array([policy.select(candidates, 1, rng).item_idx[0] for _ in range(draws)])
+    share_K = (drawn[:, None] == candidates.item_idx_K).mean(0)
+    # A policy may draw its distribution, too (posterior sampling): the mean over such draws is how often an item is first.
+    mean_K = np.mean([policy.probabilities(candidates, first.item_idx[:1], rng)[0] for _ in range(200)], axis=0)
+    off_K = np.abs(share_K - mean_K)
+    assert (off_K < 5 * np.sqrt(0.25 / draws)).all(), f"items are drawn first at rates {share_K}, but the propensities say {mean_K}"
 
 
 def check_reader(reader: Reader) -> None:

@@ -90,11 +90,16 @@ class Histories:
         entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
         return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows])
 
+    def only(self, keep_E: Bools) -> Histories:
+        """Some of the entries of every user."""
+        kept_B = np.bincount(self.owner_E()[keep_E], minlength=len(self))
+        return Histories(
+            self.item_idx_E[keep_E], self.time_E[keep_E], np.concatenate([[0], np.cumsum(kept_B)]).astype(np.int64), self.now_B
+        )
+
     def newest(self, n: int) -> Histories:
         """Each user's last n entries."""
-        keep = self.age_E() < n
-        offsets = np.concatenate([[0], np.cumsum(np.minimum(self.lengths, n))]).astype(np.int64)
-        return Histories(self.item_idx_E[keep], self.time_E[keep], offsets, self.now_B)
+        return self.only(self.age_E() < n)
 
     def batches(self, size: int) -> Iterator[Histories]:
         """Consecutive slices of at most `size` users."""
@@ -139,6 +144,58 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
+class Impressions:
+    """Lists that were shown, or might have been, and what came of each entry.
+
+    Attributes:
+        queries: I histories as they stood when the lists were asked for.
+        item_idx_E: entries of all lists one after another.
+        offsets: I + 1 positions into the entries.
+        labels: what happened, by task, shape (E,): 0 or 1, or a share between; NaN where it is not known.
+        position_E: places from 0, the first; -1 where unknown.
+        context: what else was known of each request (device, surface), by name, I values each; None where unknown.
+    """
+
+    queries: Histories
+    item_idx_E: Ints
+    offsets: Ints
+    labels: Mapping[str, npt.NDArray[np.float32]]
+    position_E: Ints
+    context: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n_lists, n_entries = len(self.queries), len(self.item_idx_E)
+        if len(self.offsets) != n_lists + 1 or self.offsets[0] != 0 or self.offsets[-1] != n_entries:
+            raise ValueError(
+                f"offsets of {len(self.offsets) - 1} lists up to {self.offsets[-1]} do not fit {n_lists} queries, {n_entries} entries"
+            )
+        for name, column in {**self.labels, "position": self.position_E}.items():
+            if len(column) != n_entries:
+                raise ValueError(f"{name}: {len(column)} values for {n_entries} entries")
+        for name, values in self.context.items():
+            if len(values) != n_lists:
+                raise ValueError(f"{name}: {len(values)} values for {n_lists} lists")
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def owner_E(self) -> Ints:
+        """The list that each entry belongs to, shape (E,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def take(self, rows: Ints | slice) -> Impressions:
+        """Some of the lists, in the order asked for."""
+        rows = np.arange(len(self))[rows]
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return Impressions(
+            self.queries.take(rows), self.item_idx_E[entries], offsets, {name: label[entries] for name, label in self.labels.items()},
+            self.position_E[entries], {name: [values[row] for row in rows] for name, values in self.context.items()},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Training:
     """All that a ranker may learn from.
 
@@ -149,6 +206,8 @@ class Training:
         validation: queries to choose by (early stopping, blend weights); None when everything is trained on.
         repeats: whether an item of the history may be recommended again.
         members: rankers fitted before, by name, for rankers that combine others.
+        member_content: the item vectors that each member read, by its name; for rankers that fit members anew.
+        impressions: lists that were shown before the held-out part begins, and what came of them; None where none were logged.
         seed: of every random choice.
     """
 
@@ -158,6 +217,8 @@ class Training:
     validation: GroundTruth | None = None
     repeats: bool = False
     members: Mapping[str, Ranker] = field(default_factory=dict)
+    member_content: Mapping[str, npt.NDArray[np.float32] | None] = field(default_factory=dict)
+    impressions: Impressions | None = None
     seed: int = 0
 
     def counts_N(self) -> Ints:
@@ -178,22 +239,38 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Candidates:
-    """K items that may be shown, with what a policy needs to choose among them.
+    """K items that may be shown, with what policies may read to choose among them. Each policy says what it cannot do without.
 
     Attributes:
-        item_idx_K: which items.
+        item_idx_K: which items, each once.
         scores_K: the ranker's scores, higher is better.
-        vectors_KD: content vectors, unit length, for diversity; None where there are none.
+        vectors_KD: content vectors, unit length, for diversity and for bandits; None where there are none.
+        counts_K: training interactions of each, for the correction of popularity.
+        shares: by item column, how each candidate is made up of its categories, shape (K, C), rows summing to 1 (0 where it has none).
+        history_shares: by item column, the same for what the user did, shape (C,); all 0 where nothing is known.
+        user_D: the user's own vector, in the space of `vectors_KD`; None for someone without a history.
     """
 
     item_idx_K: Ints
     scores_K: Floats
     vectors_KD: Floats | None = None
+    counts_K: Ints | None = None
+    shares: Mapping[str, Floats] = field(default_factory=dict)
+    history_shares: Mapping[str, Floats] = field(default_factory=dict)
+    user_D: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.item_idx_K)
 
 
 @dataclass(frozen=True)
 class Slate:
-    """What a policy shows, best place first, and how likely each pick was at its place."""
+    """What a policy shows, best place first, and how likely each pick was at its place, given the picks above it.
+
+    Attributes:
+        features_nF: what a policy that learns wants back in `update`, as it saw the picks when it chose; None of one that does not.
+    """
 
     item_idx: Ints
     propensities: Floats
+    features_nF: Floats | None = None

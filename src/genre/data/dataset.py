@@ -29,6 +29,8 @@ class Dataset:
         interactions: `user_idx`, `item_idx`, `time`, `value`, `event`, `session`, `part`; sorted by user and time.
         summary: counts, the protocol in words, what the checks found.
         repeats: whether an item of the history may be recommended again.
+        impressions: `request_id`, `user_id`, `time`, `item_id`, `position`, `clicked` and what else was logged, scanned lazily; None where
+            nothing was.
     """
 
     items: pl.DataFrame
@@ -36,13 +38,16 @@ class Dataset:
     interactions: pl.DataFrame
     summary: dict[str, object]
     repeats: bool
+    impressions: pl.LazyFrame | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
         """Read a finished prepare stage."""
         summary = json.loads((folder / "summary.json").read_text())
         items, users, interactions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "users", "interactions"))
-        return cls(items, users, interactions, summary, bool(summary["repeats"]))
+        shown = folder / "impressions.parquet"
+        impressions = pl.scan_parquet(shown) if shown.is_file() else None
+        return cls(items, users, interactions, summary, bool(summary["repeats"]), impressions)
 
     @property
     def n_items(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from genre.data.categories import SEPARATOR, Categories
 from genre.evaluation.metrics import Values
 from genre.types import Floats, Histories, Ints
 
@@ -59,16 +60,10 @@ def intra_list_diversity(list_BK: Ints, vectors_ND: Floats) -> Values:
     return value_B
 
 
-def category_shares(category_N: pl.Series, separator: str = "|") -> tuple[npt.NDArray[np.float32], list[str]]:
+def category_shares(category_N: pl.Series, separator: str = SEPARATOR) -> tuple[npt.NDArray[np.float32], list[str]]:
     """Each item's mix of categories, shape (N, C), rows summing to 1 (0 where an item has none), and the categories' names."""
-    lists = category_N if category_N.dtype == pl.List(pl.String) else category_N.cast(pl.String).str.split(separator)
-    flat = pl.DataFrame({"n": np.arange(len(lists)), "c": lists}).filter(pl.col("c").list.len() > 0).explode("c")
-    flat = flat.with_columns(pl.col("c").str.strip_chars()).filter(pl.col("c") != "").unique(maintain_order=True)
-    names = flat["c"].unique().sort().to_list()
-    share_NC = np.zeros((len(lists), len(names)), np.float32)
-    if names:
-        share_NC[flat["n"].to_numpy(), np.searchsorted(np.array(names), flat["c"].to_numpy())] = 1
-    return share_NC / np.maximum(share_NC.sum(1, keepdims=True), 1), names
+    categories = Categories.of(category_N, separator)
+    return categories.shares(np.arange(len(categories))).astype(np.float32), categories.names
 
 
 def mixes(list_BK: Ints, histories: Histories, category_NC: Floats) -> tuple[Values, Values]:

@@ -28,6 +28,7 @@ class Ranker(Component):
         "sequential": "genre.rankers.sequential:SequentialRanker",
         "repeats": "genre.rankers.repeats:RepeatsRanker",
         "blend": "genre.rankers.blend:BlendRanker",
+        "deep": "genre.rankers.deep:DeepRanker",
     }
 
     class Config(Component.Config):
@@ -38,6 +39,10 @@ class Ranker(Component):
         def members(self) -> tuple[str, ...]:
             """Names of the rankers it combines."""
             return ()
+
+        def reads_impressions(self) -> bool:
+            """Whether it learns from lists that were shown, where there are any."""
+            return False
 
     @abstractmethod
     def fit(self, training: Training, folder: Path) -> None:

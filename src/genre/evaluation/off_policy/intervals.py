@@ -1,0 +1,85 @@
+"""How sure an off-policy estimate is: bootstrap over units, empirical Bernstein bounds, and the effective sample size."""
+
+# R requests, C clusters (units), Z resamples
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from genre.evaluation.intervals import Interval
+from genre.evaluation.off_policy.estimators import Contributions
+from genre.types import Floats, Ints
+
+CHUNK = 4_000_000
+"""Draws held in memory at once."""
+
+
+def bootstrap(
+    found: Contributions,
+    cluster_R: Ints,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    minus: Contributions | None = None,
+) -> Interval:
+    """Percentile interval of an estimate, or of its difference to another on the same requests.
+
+    All requests of a unit are drawn together, since they are not independent.
+    """
+    parts = [found] if minus is None else [found, minus]
+    sums = [by_cluster(part, cluster_R) for part in parts]
+    n_units = len(sums[0][0])
+    rng = np.random.default_rng(seed)
+    estimate_Z = np.empty(resamples)
+    chunk = max(1, CHUNK // n_units)
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = rng.integers(n_units, size=(rows, n_units)) + n_units * np.arange(rows)[:, None]
+        times_ZC = np.bincount(drawn.ravel(), minlength=rows * n_units).reshape(rows, n_units)
+        values = []
+        for part, (value_C, share_C) in zip(parts, sums, strict=True):
+            value_Z, share_Z = times_ZC @ value_C, times_ZC @ share_C
+            # A resample without any weight has nothing to say; it takes the estimate itself.
+            values.append(np.where(share_Z > 0, value_Z / np.where(share_Z > 0, share_Z, 1.0), part.estimate))
+        estimate_Z[start : start + rows] = values[0] if minus is None else values[0] - values[1]
+    low, high = np.quantile(estimate_Z, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(found.estimate - (0.0 if minus is None else minus.estimate), float(low), float(high))
+
+
+def empirical_bernstein(found: Contributions, cluster_R: Ints, low: float, high: float, level: float = 0.95) -> Interval:
+    """Interval that holds at any sample size, for a mean of values between `low` and `high` (Maurer and Pontil, 2009).
+
+    Much wider than the bootstrap's: it trusts no tail that it has not seen, but for the range that it is told.
+
+    Raises:
+        ValueError: the estimate is a ratio, or a value lies outside the range.
+    """
+    if not (found.share_R == 1.0).all():
+        raise ValueError("an empirical Bernstein bound is of a mean; this estimate is a ratio of two sums")
+    if (found.value_R < low - 1e-9).any() or (found.value_R > high + 1e-9).any():
+        raise ValueError(f"values run from {found.value_R.min()} to {found.value_R.max()}, outside the range {low} to {high}")
+    value_C, share_C = by_cluster(found, cluster_R)
+    n = len(value_C)
+    if n < 2:
+        return Interval(found.estimate, -math.inf, math.inf)
+    # Units with more requests weigh more in the mean: in units of the mean number of requests, their sums have this mean.
+    scaled_C = value_C / share_C.mean()
+    ends = np.outer([low, high], [share_C.min(), share_C.max()]) / share_C.mean()
+    span = float(ends.max() - ends.min())
+    log_term = math.log(4.0 / (1.0 - level))
+    half = math.sqrt(2.0 * float(scaled_C.var(ddof=1)) * log_term / n) + 7.0 * span * log_term / (3.0 * (n - 1))
+    return Interval(found.estimate, found.estimate - half, found.estimate + half)
+
+
+def effective_sample_size(weight_R: Floats) -> float:
+    """How many requests of the candidate itself the weighted ones are worth (Kish, 1965): sum squared over sum of squares."""
+    squares = float(np.square(weight_R).sum())
+    return float(weight_R.sum()) ** 2 / squares if squares else 0.0
+
+
+def by_cluster(found: Contributions, cluster_R: Ints) -> tuple[Floats, Floats]:
+    """Sums a unit."""
+    _, unit_R = np.unique(cluster_R, return_inverse=True)
+    return np.bincount(unit_R, found.value_R).astype(np.float64), np.bincount(unit_R, found.share_R).astype(np.float64)

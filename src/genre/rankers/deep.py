@@ -1,0 +1,373 @@
+"""Deep: a network over the best candidates of other rankers, that knows user, item, moment and request: P(u, i) = f(X_u, F_i, context).
+
+Where impressions were logged it learns from them, else from lists replayed from history. Either way the members that score those lists
+must not have been fitted on what the lists ask for: a co-occurrence counted from the very click that is to be predicted says more than
+it ever will again, and a network would learn to trust it. So a part of the past is set aside (each user's last steps, or what came after
+the first impressions that are learnt from), the members are fitted anew without it, and score the lists as they would score the
+unseen; what is served keeps the members that know everything. Counters look strictly before the moment of each request, whatever they
+have counted since.
+"""
+
+# B queries, I lists, E candidates of all queries one after another, M sources, N items, T tasks, D content dimensions
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from genre.component import Arrays
+from genre.rankers import Ranker
+from genre.rankers.blend import scaled, spreads
+from genre.rankers.calibration import Platt, calibration_error, mean_log_loss, platt
+from genre.rankers.content import ContentRanker
+from genre.rankers.counters import Counters
+from genre.rankers.features import SHOWN, TOUCHED, Features, principal_axes
+from genre.rankers.lists import ListBatches, Lists
+from genre.rankers.replaying import held_out, refitted
+from genre.rankers.sources import Sources, named, reader_of
+from genre.training import Optimisation, choose_device, train
+from genre.types import Floats, Histories, Impressions, Ints, Training
+
+if TYPE_CHECKING:  # configs are read without torch
+    from genre.rankers.deep_network import DeepNetwork
+
+log = logging.getLogger(__name__)
+
+SCALE_QUERIES = 1000
+"""Training histories on which the sources' scales are measured."""
+COMMON = 50
+"""Values of one name of the request's context that are told apart, the commonest."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class DeepRanker(Ranker):
+    """Orders the union of its members' best items by expected value; everything else comes below, in the members' own order."""
+
+    class Config(Ranker.Config, Optimisation):
+        use: str = "deep"
+        of: tuple[str, ...] = Field(min_length=1)
+        """Names of the rankers whose best items are candidates, and whose scores and ranks are features."""
+        content: tuple[str, ...] = ()
+        """Encoders whose vectors are features, and one more source of candidates (what is near the history)."""
+        tasks: tuple[str, ...] = Field(("click",), min_length=1)
+        """What is predicted of every candidate: names of the impressions' labels; replayed history knows one, that it came next."""
+        value: dict[str, float] = Field(default_factory=dict)
+        """What one of each is worth ({click: 1, purchase: 10, hide: -5}); candidates are ordered by the sum of chance times worth.
+        Empty: every task counts 1."""
+        shortlist: PositiveInt = 100
+        """Best items of each source that become candidates."""
+        replay: Literal["refit", "validation"] = "refit"
+        """Lists replayed from history: each user's last training steps, with members fitted anew without them, or the validation
+        queries, which costs no fit but has only as many lists."""
+        replay_steps: PositiveInt = 5
+        """Steps a user that are replayed; at most half of the history."""
+        replay_lists: PositiveInt = 20_000
+        """Lists at most, drawn at random."""
+        impression_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+        """The newest share of the impressions is learnt from; members are fitted anew on what happened before it."""
+        held_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+        """Lists kept for calibration, and to choose the epoch by: the newest impressions; of replayed lists, where there is no
+        validation, a random share."""
+        sitting_seconds: NonNegativeFloat | None = None
+        """Events at most this far apart are replayed as one step (0: the same time stamp, a basket). None: each is a step."""
+        half_life_days: tuple[PositiveFloat, ...] = (1.0, 7.0, 30.0)
+        """After how long an event counts half in the popularity counters, one counter for each."""
+        content_dims: PositiveInt = 16
+        """Principal components of the content that are features."""
+        hidden: PositiveInt = 64
+        """Units of each expert's layers."""
+        shared_experts: PositiveInt = 2
+        own_experts: PositiveInt = 1
+        """Experts all tasks may ask, and experts of each task's own."""
+        dropout: Share = 0.2
+        """Within the experts."""
+        listwise: NonNegativeFloat = 1.0
+        """Weight of the order within lists beside the probability of each entry."""
+        places: PositiveInt = 100
+        """Places of a list whose examination is learnt; further ones count as the last."""
+        context_dropout: Share = 0.2
+        """How often the request's context is hidden in training, so that a request without any can be served."""
+        batch_size: PositiveInt = 32
+        """Lists a step."""
+        list_entries: PositiveInt = 50
+        """Entries of a list that are learnt from in one epoch: all that something came of, and a sample of the others."""
+        k: PositiveInt = 10
+        """Cut-off of the NDCG that the epoch is chosen by."""
+
+        @model_validator(mode="after")
+        def _names_fit(self) -> Self:
+            for field, names in (("of", self.of), ("tasks", self.tasks)):
+                if len(set(names)) < len(names):
+                    raise ValueError(f"{field}: a name is there twice in {list(names)}")
+            if unknown := set(self.value) - set(self.tasks):
+                raise ValueError(f"value: {sorted(unknown)} are no tasks; tasks: {list(self.tasks)}")
+            if self.value and not any(self.value.values()):
+                raise ValueError("value: at least one task must be worth something")
+            return self
+
+        def encoders(self) -> tuple[str, ...]:
+            """See Ranker.Config.encoders."""
+            return self.content
+
+        def members(self) -> tuple[str, ...]:
+            """See Ranker.Config.members."""
+            return self.of
+
+        def reads_impressions(self) -> bool:
+            """It does."""
+            return True
+
+    config: Config
+    _epochs: int | None = None
+
+    def fit(self, training: Training, folder: Path) -> None:
+        """Replay, learn, choose the epoch, calibrate; the members come fitted. See Ranker.fit.
+
+        Raises:
+            ValueError: a member is missing, there is nothing to replay, or impressions lack a task's label or a clock.
+        """
+        config = self.config
+        if missing := [name for name in config.of if name not in training.members]:
+            raise ValueError(f"deep: no fitted ranker called {', '.join(missing)}; there are: {', '.join(training.members) or 'none'}")
+        if bool(config.content) != (training.content_ND is not None):
+            raise ValueError(f"deep: content is {list(config.content)}, the training has {'no' if config.content else 'other'} vectors")
+        # All labels of an impression are known, so it is judged by its likelihood; a replayed list by where its targets stand.
+        if training.impressions is not None:
+            learnt, held = self._from_impressions(training, training.impressions, folder)
+            self._learn(learnt, held, folder, training.seed, by_likelihood=True)
+        else:
+            learnt, held = self._from_histories(training, folder)
+            self._learn(learnt, held, folder, training.seed, by_likelihood=False)
+
+    def _from_impressions(self, training: Training, shown: Impressions, folder: Path) -> tuple[Lists, Lists]:
+        """The newest impressions, of which the very newest are held."""
+        config, now_I = self.config, shown.queries.now_B
+        if unknown := int((~np.isfinite(now_I)).sum()):
+            raise ValueError(f"deep: {unknown} impressions have no time, so members cannot be fitted on what came before")
+        if missing := [task for task in config.tasks if task not in shown.labels]:
+            raise ValueError(f"deep: the impressions have no label {missing[0]!r}; they have {', '.join(shown.labels)}")
+        since, held_from = np.quantile(now_I, [1 - config.impression_share, 1 - config.impression_share * config.held_share])
+        early = training.histories.only(~(training.histories.time_E >= since))
+        members = refitted(training, early, config.of, folder / "refitted")
+        counters = {
+            **self._touched(training.histories),
+            SHOWN: Counters(shown.item_idx_E, now_I[shown.owner_E()], config.half_life_days),
+        }
+        known = {name: commonest(values) for name, values in shown.context.items()}
+        past = self._sources(members, training, early, counters, known)
+        good = [task for task, worth in self._worth().items() if worth > 0]
+        learnt, held = (shown.take(np.flatnonzero(rows)) for rows in ((now_I >= since) & (now_I < held_from), now_I >= held_from))
+        self.sources = self._served(past, training)
+        return past.shown(learnt, config.tasks, good), past.shown(held, config.tasks, good)
+
+    def _from_histories(self, training: Training, folder: Path) -> tuple[Lists, Lists]:
+        """Each user's last steps, or the validation queries; held are the validation queries, or some of the lists."""
+        config, validation = self.config, training.validation
+        if len(config.tasks) > 1:
+            raise ValueError(f"deep: history says only what came next, one task; {len(config.tasks)} tasks need impressions")
+        if config.replay == "validation":
+            if validation is None:
+                raise ValueError("deep: there are no validation queries to learn from (data.split.use=none?); set replay: refit")
+            early, truth, members = training.histories, validation, {name: training.members[name] for name in config.of}
+        else:
+            early, truth = held_out(training.histories, config.replay_steps, config.sitting_seconds, training.repeats)
+            members = refitted(training, early, config.of, folder / "refitted")
+        if not len(truth):
+            raise ValueError("deep: no history is long enough for a step to be replayed")
+        # With a clock, counters are exact for every moment; without, the replayed steps must not be counted.
+        clocked = bool(np.isfinite(training.histories.time_E).all())
+        past = self._sources(members, training, early, self._touched(training.histories if clocked else early), {})
+        self.sources = self._served(past, training)
+        rng = np.random.default_rng(training.seed)
+        lists = past.replayed(truth.take(np.sort(rng.permutation(len(truth))[: config.replay_lists])))
+        if config.replay == "refit" and validation is not None:
+            return lists, self.sources.replayed(validation)
+        order, n_held = rng.permutation(len(lists)), max(int(config.held_share * len(lists)), 1)
+        return lists.take(order[n_held:] if len(order) > n_held else order), lists.take(order[:n_held])
+
+    def _touched(self, histories: Histories) -> dict[str, Counters]:
+        return {TOUCHED: Counters(histories.item_idx_E, histories.time_E, self.config.half_life_days)}
+
+    def _sources(
+        self, members: Mapping[str, Ranker], training: Training, early: Histories, counters: Mapping[str, Counters],
+        context: Mapping[str, tuple[str, ...]],
+    ) -> Sources:  # fmt: skip
+        """The members with features in units of their scores' spread on early histories."""
+        config = self.config
+        reader = reader_of(config.content, training.content_ND)
+        asked = named(members, reader)
+        axes_DP = None if reader is None else principal_axes(reader.vector_ND, config.content_dims, np.random.default_rng(training.seed))
+        features = Features(tuple(asked), self._scales(asked, early, training), counters, axes_DP, context)
+        return Sources(members, reader, features, config.shortlist, training.repeats)
+
+    def _served(self, past: Sources, training: Training) -> Sources:
+        """The members that know everything, in units of their own: counts that were learnt from longer are larger."""
+        members = {name: training.members[name] for name in self.config.of}
+        counters = {**past.features.counters, **self._touched(training.histories)}
+        scale_M = self._scales(named(members, past.reader), training.histories, training)
+        return replace(past, members=members, features=replace(past.features, scale_M=scale_M, counters=counters))
+
+    def _scales(self, asked: Mapping[str, Ranker], histories: Histories, training: Training) -> Floats:
+        rows = np.sort(np.random.default_rng(training.seed).permutation(len(histories))[:SCALE_QUERIES])
+        return spreads(asked.values(), histories.take(rows), training.n_items)
+
+    def _learn(self, learnt: Lists, held: Lists, folder: Path, seed: int, by_likelihood: bool) -> None:
+        """Train on some lists; choose the epoch and calibrate on others."""
+        import torch
+
+        config = self.config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = self._network()
+        self.network.start(learnt)
+        self.network.to(choose_device(config.device))
+        good = [each > 0 for each in self._worth().values()]
+        right_E = np.nan_to_num(held.label_TE[good]).max(axis=0, initial=0)
+        self.platt = [Platt() for _ in config.tasks]
+
+        def batches(epoch: int, rng: np.random.Generator) -> ListBatches:
+            return ListBatches(learnt, config.batch_size, config.list_entries, rng)
+
+        def validate() -> float:
+            logit_TE = self.network.logits(held.rows_EF)
+            if by_likelihood:
+                return -self.network.held_loss(logit_TE, held.position_E, held.label_TE)
+            return held.ndcg(self._value(logit_TE), right_E, config.k)
+
+        progress = train(self.network, batches, self.network.loss, folder, config, validate, seed, "deep")
+        self._epochs = progress.best_epoch + 1
+        shutil.rmtree(folder / "refitted", ignore_errors=True)  # they have done what they were for
+        examined_E = self.network.examined(held.position_E)
+        for task, (logit_E, label_E) in enumerate(zip(self.network.logits(held.rows_EF), held.label_TE, strict=True)):
+            known = ~np.isnan(label_E)
+            if known.any():
+                self.platt[task] = platt(logit_E[known], label_E[known], examined_E[known])
+                p_E = examined_E[known] * self.platt[task](logit_E[known])
+                figures = mean_log_loss(p_E, label_E[known]), calibration_error(p_E, label_E[known])
+                log.info("deep: %s on held lists: log-loss %.5f, calibration error %.5f", config.tasks[task], *figures)
+
+    def _network(self) -> DeepNetwork:
+        from genre.rankers.deep_network import DeepNetwork
+        from genre.rankers.experts import Experts
+
+        c, features = self.config, self.sources.features
+        experts = Experts(len(features.names), c.hidden, len(c.tasks), c.shared_experts, c.own_experts, c.dropout)
+        return DeepNetwork(experts, c.places, c.listwise, len(features.context_names), c.context_dropout)
+
+    def _worth(self) -> dict[str, float]:
+        return {task: self.config.value.get(task, 0.0 if self.config.value else 1.0) for task in self.config.tasks}
+
+    def _value(self, logit_TE: Floats) -> Floats:
+        """What showing each entry in the first place is worth: the value model."""
+        worth = self._worth().values()
+        return np.asarray(sum(each * calibrated(logit_E) for each, calibrated, logit_E in zip(worth, self.platt, logit_TE, strict=True)))
+
+    def chosen(self) -> dict[str, Any]:
+        """How many epochs were best."""
+        return {} if self._epochs is None else {"epochs": self._epochs}
+
+    def leaves(self) -> list[Ranker]:
+        """The plain rankers inside, each once, and whoever holds its own content."""
+        found = {id(leaf): leaf for source in named(self.sources.members, self.sources.reader).values() for leaf in source.leaves()}
+        return list(found.values())
+
+    def score(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """Expected value of the candidates; other items below all of them, in the order of their summed scores. See Ranker.score."""
+        parts = [np.empty((0, self.sources.n_items()), np.float32)]
+        for start, stop in self.sources.batches(queries):
+            batch = queries.take(slice(start, stop))
+            score_MBN = self.sources.scores(batch)
+            item_E, offsets, rows_EF = self.sources.candidates(batch, score_MBN)
+            value_E = self._value(self.network.logits(rows_EF))
+            owner_E = np.repeat(np.arange(len(batch)), np.diff(offsets))
+            below_BN = np.sum([scaled(score_BN, 1.0, by_query=True) for score_BN in score_MBN], axis=0)
+            lowest_B = np.zeros(len(batch))
+            np.minimum.at(lowest_B, owner_E, value_E)
+            below_BN += (lowest_B - 1.0 - below_BN.max(axis=1))[:, None].astype(np.float32)
+            below_BN[owner_E, item_E] = value_E
+            parts.append(below_BN)
+        return np.concatenate(parts)
+
+    def probabilities(self, shown: Impressions) -> dict[str, Floats]:
+        """Calibrated chance of every task for every entry of given lists, as if it stood in the first place; labels are not read."""
+        logit_TE = self.network.logits(self.sources.rows(shown))
+        return {task: calibrated(logit_E) for task, calibrated, logit_E in zip(self.config.tasks, self.platt, logit_TE, strict=True)}
+
+    def examination(self, places: int) -> Floats:
+        """What was learnt of how likely each place is looked at, the first being 1."""
+        return self.network.examined(np.arange(places))
+
+    def observe(self, item_idx_E: Ints, time_E: Floats, what: str = TOUCHED) -> None:
+        """More events for the counters, without retraining; requests see only those strictly before them.
+
+        Args:
+            what: `touched`, or `shown` where it learnt from impressions.
+        """
+        features = self.sources.features
+        if what not in features.counters:
+            raise ValueError(f"deep: nothing called {what!r} is counted; counted: {', '.join(features.counters)}")
+        counters = {**features.counters, what: features.counters[what].joined(item_idx_E, time_E)}
+        self.sources = replace(self.sources, features=features.with_counters(counters))
+
+    def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
+        """Extends the `leaves`; counters need nothing. With members that read content, extend each of the leaves instead.
+
+        Raises:
+            ValueError: a member reads content, whose columns cannot be told apart from here.
+        """
+        own, leaves = self.sources.reader, self.leaves()
+        if readers := [leaf.config.use for leaf in leaves if leaf.config.encoders() and leaf is not own]:
+            raise ValueError(f"deep: {', '.join(readers)} read content; extend each of leaves() with the vectors of its config.encoders()")
+        for leaf in leaves:
+            leaf.extend(content_MD if leaf is own else None, m)
+
+    def state(self) -> Arrays:
+        """The network, its calibration, and what features are made with."""
+        return {
+            **{f"network.{name}": value.detach().cpu().numpy() for name, value in self.network.state_dict().items()},
+            **{f"features.{name}": array for name, array in self.sources.features.arrays().items()},
+            "platt_T2": np.array([[each.slope, each.shift] for each in self.platt]),
+            "repeats": np.array([self.sources.repeats], np.uint8),
+        }
+
+    def save(self, folder: Path) -> None:
+        """The members go into `members/NAME`, the content into `content`."""
+        super().save(folder)
+        for name, member in self.sources.members.items():
+            member.save(folder / "members" / name)
+        if self.sources.reader is not None:
+            self.sources.reader.save(folder / "content")
+
+    def load_state(self, folder: Path) -> None:
+        """Load the members and the content, then what is made of them."""
+        import torch
+        from safetensors.numpy import load_file
+
+        config, state = self.config, load_file(folder / "state.safetensors")
+        members = {name: Ranker.load(folder / "members" / name) for name in config.of}
+        reader = ContentRanker.load(folder / "content") if config.content else None
+        features = Features.restored(below(state, "features."), tuple(named(members, reader)), config.half_life_days)
+        self.sources = Sources(members, reader, features, config.shortlist, bool(state["repeats"][0]))
+        self.platt = [Platt(float(slope), float(shift)) for slope, shift in state["platt_T2"]]
+        self.network = self._network()
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in below(state, "network.").items()})
+        self.network.to(choose_device(config.device)).eval()
+
+
+def below(state: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+
+
+def commonest(values: Sequence[str | None]) -> tuple[str, ...]:
+    """The values seen most often, in the order of the alphabet."""
+    found, counts = np.unique([value for value in values if value is not None], return_counts=True)
+    return tuple(sorted(found[np.argsort(-counts, kind="stable")[:COMMON]].tolist()))
