@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,18 +13,16 @@ from pydantic import PositiveInt, field_validator
 
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
+from genre.llm.model_files import locate
 from genre.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genre.encoders.backbone import Backbone
+    from genre.llm.backbone import Backbone
 
 WINDOW = 65_536
 """Texts tokenized and sorted by length at once."""
-
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
-"""Files that a vocabulary may be in."""
 
 
 class LanguageModelEncoder(Encoder):
@@ -33,7 +30,8 @@ class LanguageModelEncoder(Encoder):
 
     class Config(Encoder.Config):
         model: str
-        """A folder (config.json, tokenizer, safetensors) or a name on the Hugging Face hub: `sentence-transformers/all-MiniLM-L6-v2`."""
+        """A folder (config.json, tokenizer, safetensors), a `.gguf` file, `package:NAME` for one in an installed package, or a name on the
+        Hugging Face hub: `sentence-transformers/all-MiniLM-L6-v2`."""
         layer: int | float | None = None
         """Which layer is read: 1 is the lowest, -1 the last, 0.5 the middle; None is the last. Of decoders the middle is the best and half
         the cost."""
@@ -50,8 +48,8 @@ class LanguageModelEncoder(Encoder):
         """Texts in one pass."""
         device: Literal["auto", "cpu", "cuda"] = "auto"
         """`auto` is the GPU where there is one."""
-        precision: Literal["auto", "float32", "bfloat16"] = "auto"
-        """`auto` is bfloat16 on a GPU and float32 elsewhere."""
+        precision: Literal["auto", "float32", "bfloat16"] = "float32"
+        """Of the weights. `auto` is bfloat16 where the hardware multiplies it, float32 elsewhere, where bfloat16 is many times slower."""
 
         @field_validator("layer")
         @classmethod
@@ -64,20 +62,25 @@ class LanguageModelEncoder(Encoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        check_folder(config.model)
-        self._loaded: tuple[Backbone, str, bool] | None = None
+        self.where = locate(config.model)
+        self._loaded: tuple[Backbone, Any, str, bool] | None = None
 
     def fit(self, items: pl.DataFrame) -> None:
         """Nothing is learnt."""
 
     def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
         """Vectors of shape (N, D); zero for a text without tokens of its own."""
+        import torch
+
+        from genre.llm.blocks import hidden_states, padded
+
         texts = texts_of(items)
-        backbone, pooling, normalize = self._load()
+        backbone, block, pooling, normalize = self._load()
         vectors_ND = np.zeros((len(texts), backbone.dim), np.float32)
         for rows, tokens, own in track(self._batches(texts, backbone), "encoding text", total=-(-len(texts) // self.config.batch_size)):
-            hidden_BTD, mask_BT = backbone.hidden_BTD(tokens)
-            vectors_BD = pool(hidden_BTD, mask_BT, own, pooling)
+            ids_BT, mask_BT = padded(tokens, backbone.tokenizer.pad_token_id)
+            with torch.inference_mode():
+                vectors_BD = pool(hidden_states(backbone, block, ids_BT, mask_BT).cpu(), mask_BT, own, pooling)
             if normalize:
                 vectors_BD = vectors_BD / vectors_BD.norm(dim=1, keepdim=True).clamp(min=1e-12)
             vectors_ND[rows] = vectors_BD.numpy()
@@ -109,16 +112,19 @@ class LanguageModelEncoder(Encoder):
                 counted = [own[row] if start_of_text else np.ones(len(ids[row]), int) for row in rows]
                 yield start + np.array(rows), [ids[row] for row in rows], counted
 
-    def _load(self) -> tuple[Backbone, str, bool]:
+    def _load(self) -> tuple[Backbone, Any, str, bool]:
         if self._loaded is None:
-            from genre.encoders.backbone import load_backbone, sentence_settings
+            from genre.llm.backbone import load_backbone
+            from genre.llm.blocks import cut
+            from genre.llm.reading import sentence_settings
 
             config = self.config
-            pooling, normalize = (config.pooling, False) if config.pooling != "auto" else sentence_settings(config.model)
-            backbone = load_backbone(config.model, config.layer, config.device, config.precision)
+            pooling, normalize = (config.pooling, False) if config.pooling != "auto" else sentence_settings(self.where)
+            backbone = load_backbone(self.where, device=config.device, precision=config.precision)
             if config.prefix.strip() and not backbone.tokenizer.is_fast:
                 raise ValueError(f"encoder language_model: prefix: {config.model} has no tokenizer.json to find the prefix's tokens by")
-            self._loaded = backbone, pooling or "mean", normalize if config.normalize is None else config.normalize
+            block = cut(backbone, config.layer)
+            self._loaded = backbone, block, pooling or "mean", normalize if config.normalize is None else config.normalize
         return self._loaded
 
 
@@ -136,30 +142,3 @@ def pool(hidden_BTD: Tensor, mask_BT: Tensor, own: list[npt.NDArray[np.int_]], h
     for row, counted in enumerate(own):
         counts_BT[row, : len(counted)] = torch.from_numpy(counted)
     return torch.einsum("btd,bt->bd", hidden_BTD, counts_BT) / counts_BT.sum(dim=1, keepdim=True)
-
-
-def check_folder(model: str) -> None:
-    """Refuse a folder that cannot be read, before anything heavy is imported; a name on the hub passes.
-
-    Raises:
-        FileNotFoundError: the folder or one of its files is missing.
-        ValueError: its weights are pickled.
-    """
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        if model.startswith((".", "/", "~")) or model.count("/") > 1:
-            raise FileNotFoundError(f"encoder language_model: model {model!r} is not a folder")
-        return
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks {folder / 'config.json'}")
-    if not any(folder.glob("*.safetensors")):
-        pickled = [file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in sorted(folder.glob(pattern))]
-        if pickled:
-            raise ValueError(
-                f"encoder language_model: model {model!r} has only {pickled[0]}, a pickle, which can run any code when it is opened. "
-                "Get its safetensors, or convert it where you trust it: AutoModel.from_pretrained(...).save_pretrained(folder)"
-            )
-        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks {folder / 'model.safetensors'}")
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        # Without its files transformers makes an empty tokenizer, to which every text is the same.
-        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks a tokenizer: {folder / 'tokenizer.json'}")
