@@ -25,6 +25,13 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is read from or written to the user's cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GENRE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def small_yaml(tmp_path: Path) -> Path:
     """A configuration over the synthetic world."""

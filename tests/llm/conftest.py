@@ -12,13 +12,6 @@ from genre.testing import small_items
 TEXTS = [*small_items()["text"].to_list(), "七人の侍 黑泽明", "Девять дней одного года", "a knight plays chess with death"]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Nothing is read from or written to the user's cache."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GENRE_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture(scope="session")
 def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of four blocks; its tokenizer puts nothing around a text."""

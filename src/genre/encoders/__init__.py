@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -30,6 +31,13 @@ class Encoder(Component):
         """Decorrelate the dimensions and give each unit variance, after subtracting the catalogue's mean (always done)."""
         dim: int | None = None
         """Keep only this many principal components; None keeps all."""
+
+        def stages(self) -> tuple[str, ...]:
+            """Stages of the run whose model it reads."""
+            return ()
+
+    def within(self, run: Path) -> None:
+        """Told, before it encodes, in which run it is; for encoders that name `stages`."""
 
     @abstractmethod
     def fit(self, items: pl.DataFrame) -> None:

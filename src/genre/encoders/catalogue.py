@@ -43,8 +43,10 @@ class CatalogueEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        return cls(Encoder.load(folder / "encoder"), Transform.load(folder))
+        """Read what `save` wrote, in the run where it is."""
+        encoder = Encoder.load(folder / "encoder")
+        encoder.within(folder.parent.parent)
+        return cls(encoder, Transform.load(folder))
 
 
 def fit_catalogue(encoder: Encoder, items: pl.DataFrame) -> tuple[npt.NDArray[np.float32], Transform]:

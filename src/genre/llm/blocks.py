@@ -1,9 +1,11 @@
-"""The blocks (layers) of a language model: cut off those above the one that is read, and get its hidden states."""
+"""The blocks (layers) of a language model: cut, and run in two halves, the lower one once and the upper one at every step."""
 
 # B texts, T tokens, D hidden size
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -29,59 +31,106 @@ def layer_number(layer: Layer, backbone: Backbone) -> int:
     return wanted
 
 
-def blocks_of(backbone: Backbone) -> nn.ModuleList:
-    """The list of blocks, lowest first.
+def cut(backbone: Backbone, layer: Layer) -> int:
+    """Drop the blocks above a layer, for good; gives how many are left."""
+    wanted = layer_number(layer, backbone)
+    if wanted < backbone.depth:
+        del _list_of(backbone)[wanted:]
+        config = backbone.model.config
+        config.num_hidden_layers = wanted
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:wanted]
+    return wanted
 
-    Raises:
-        ValueError: the model is not built as one.
+
+class Blocks:
+    """The blocks of a bare model (without a head that predicts tokens), to be run whole or from one on.
+
+    The model's own code runs, so its masks and positions are right whatever the architecture: blocks that shall not run are made to hand
+    on what came in, or what was stored.
     """
+
+    def __init__(self, backbone: Backbone, normed: bool) -> None:
+        """Take a model as it is.
+
+        Args:
+            normed: whether hidden states are read after the model's final norm; of a model that was cut they are better read before it.
+        """
+        self.backbone, self.normed = backbone, normed
+        self.list = _list_of(backbone)
+        self._tuples = False
+        hook = self.list[0].register_forward_hook(self._note)
+        with torch.inference_mode():
+            self._call(torch.zeros((1, 1), dtype=torch.long), torch.ones((1, 1), dtype=torch.long))
+        hook.remove()
+
+    def __len__(self) -> int:
+        return len(self.list)
+
+    def __call__(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Hidden states (B, T, D) of the last block, in float32."""
+        return self.upper(0, None, ids_BT, mask_BT)
+
+    def lower(self, n: int, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """What enters block n (counted from 0), in float32."""
+        seen: list[Tensor] = []
+        hook = self.list[n].register_forward_hook(lambda _, inputs, kwargs, out: seen.append(_states_in(inputs, kwargs)), with_kwargs=True)
+        try:
+            with self._idle(range(n, len(self.list)), None):
+                self._call(ids_BT, mask_BT)
+        finally:
+            hook.remove()
+        return seen[0].float()
+
+    def upper(self, n: int, states_BTD: Tensor | None, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Hidden states of the last block when `states_BTD` enters block n; of the whole model where it is None."""
+        seen: list[Tensor] = []
+        hook = self.list[-1].register_forward_hook(lambda _, __, out: seen.append(_first_of(out)))
+        try:
+            with self._idle(range(n), states_BTD):
+                out = self._call(ids_BT, mask_BT)
+        finally:
+            hook.remove()
+        states: Tensor = out.last_hidden_state if self.normed else seen[0]
+        return states.float()
+
+    def _call(self, ids_BT: Tensor, mask_BT: Tensor) -> Any:
+        device, model = self.backbone.device, self.backbone.model
+        more = {"use_cache": False} if self.backbone.kind == "causal" else {}
+        return model(input_ids=ids_BT.to(device), attention_mask=mask_BT.to(device), **more)
+
+    def _note(self, block: nn.Module, inputs: Any, out: Any) -> None:
+        self._tuples = isinstance(out, tuple)
+
+    @contextlib.contextmanager
+    def _idle(self, which: range, states_BTD: Tensor | None) -> Iterator[None]:
+        """Some blocks hand on what comes in, the last of them `states_BTD` if that is given."""
+
+        def hand_on(*inputs: Any, **kwargs: Any) -> Any:
+            states = _states_in(inputs, kwargs) if states_BTD is None else states_BTD.to(self.backbone.device)
+            return (states,) if self._tuples else states
+
+        for n in which:
+            self.list[n].forward = hand_on
+        try:
+            yield
+        finally:
+            for n in which:
+                del self.list[n].forward
+
+
+def _list_of(backbone: Backbone) -> nn.ModuleList:
     stacks = [module for module in backbone.model.modules() if isinstance(module, nn.ModuleList) and len(module) == backbone.depth]
     if not stacks:
         raise ValueError(f"the layers of {backbone.name} are not a list of {backbone.depth} blocks; leave out `layer`")
     return stacks[0]
 
 
-def cut(backbone: Backbone, layer: Layer) -> nn.Module | None:
-    """Drop the blocks above a layer and give the layer's block; None if it is the last one, whose final norm then counts too."""
-    wanted = layer_number(layer, backbone)
-    if wanted == backbone.depth:
-        return None
-    blocks = blocks_of(backbone)
-    del blocks[wanted:]
-    backbone.model.config.num_hidden_layers = wanted
-    if getattr(backbone.model.config, "layer_types", None):
-        backbone.model.config.layer_types = backbone.model.config.layer_types[:wanted]
-    block: nn.Module = blocks[wanted - 1]
-    return block
+def _states_in(inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    states: Tensor = inputs[0] if inputs else kwargs["hidden_states"]
+    return states
 
 
-def padded(token_ids: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Token ids and the mask of what is no padding, (B, T) both, padded on the right."""
-    longest = max(len(ids) for ids in token_ids)
-    ids_BT = torch.full((len(token_ids), longest), pad)
-    mask_BT = torch.zeros_like(ids_BT)
-    for row, ids in enumerate(token_ids):
-        ids_BT[row, : len(ids)] = torch.tensor(ids)
-        mask_BT[row, : len(ids)] = 1
-    return ids_BT, mask_BT
-
-
-def hidden_states(backbone: Backbone, block: nn.Module | None, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """What a block gives, in float32; None: what the whole model gives, after its final norm."""
-    seen: list[Tensor] = []
-    hook = None
-    if block is not None:
-        hook = block.register_forward_hook(lambda _, __, out: seen.append(first_of(out)))
-    try:
-        out = backbone.model(input_ids=ids_BT.to(backbone.device), attention_mask=mask_BT.to(backbone.device))
-    finally:
-        if hook is not None:
-            hook.remove()
-    states: Tensor = seen[0] if seen else out.last_hidden_state
-    return states.float()
-
-
-def first_of(out: Any) -> Tensor:
-    """Some architectures' blocks give a tuple whose first part is the states."""
-    states: Tensor = out if isinstance(out, Tensor) else out[0]
+def _first_of(out: Any) -> Tensor:
+    states: Tensor = out[0] if isinstance(out, tuple) else out
     return states

@@ -9,6 +9,8 @@ from pathlib import Path
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 """Files that a vocabulary may be in."""
 PACKAGE = "package:"
+STAGES = ("pretrain", "finetune")
+"""Names that mean the run's own model, as that stage left it."""
 
 
 def locate(name: str) -> str:
