@@ -239,7 +239,12 @@ def test_only_new_texts_are_encoded(bert: Path, monkeypatch: pytest.MonkeyPatch)
     seen: list[str] = []
     again = encoder_of(bert, max_tokens=11)
     plain = again._new
-    monkeypatch.setattr(again, "_new", lambda new: seen.extend(new) or plain(new))
+
+    def noted(new: list[str]) -> Any:
+        seen.extend(new)
+        return plain(new)
+
+    monkeypatch.setattr(again, "_new", noted)
     changed = [*texts[::-1], "the nail", texts[3]]
     assert np.array_equal(again.encode(frame(*changed))[:-2], first[::-1])
     assert seen == ["the nail"]

@@ -55,7 +55,7 @@ def test_gradients_of_the_upper_half_are_those_of_the_whole(kind: str, request: 
         with torch.no_grad():
             states = blocks.lower(2, ids, mask)
         hidden = blocks.upper(2, states, ids, mask) if halved else blocks(ids, mask)
-        hidden[mask.bool()].square().sum().backward()
+        hidden[mask.bool()].square().sum().backward()  # type: ignore[no-untyped-call]
         found.append({name: parameter.grad for name, parameter in blocks.list.named_parameters() if parameter.grad is not None})
     whole, half = found
     assert whole.keys() == half.keys() and len(whole) > 10
@@ -94,9 +94,7 @@ def test_a_prefix_is_not_counted_and_blank_texts_say_nothing(tiny_causal: Path, 
     for folder in (tiny_causal, tiny_masked):
         backbone = load_backbone(str(folder))
         tokens = tokenize(backbone, ["Psycho", "", "   "], "Item: ", 64)
-        alone = tokenize(backbone, [" Psycho"], "", 64)
-        special = 2 if folder == tiny_masked else 0
-        assert tokens.counted[0].sum() == len(alone.ids[0]) - special
+        assert tokens.counted[0].sum() == len(backbone.tokenizer(" Psycho", add_special_tokens=False)["input_ids"])
         assert tokens.lengths[1:] == [0, 0]
         assert tokens.batches([2, 0, 1], 8, 1000) == [[0]]
 
