@@ -97,7 +97,9 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
         members = {member: Ranker.load(run.path(f"rank/{member}")) for member in settings.members()}
         validation = None if everything else dataset.ground_truth("valid")
         content = content_of(run, settings.encoders())
-        ranker.fit(Training(dataset.training, dataset.n_items, content, validation, dataset.repeats, members, config.seed), folder)
+        ranker.fit(
+            Training(dataset.training, dataset.n_items, content, validation, dataset.repeats, members, config.seed, dataset.items), folder
+        )
         ranker.save(folder)
         if not everything:
             chosen_file.write_text(json.dumps(chosen | {name: ranker.chosen()}, indent=2) + "\n")

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from genre.rankers import Ranker
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -150,6 +152,7 @@ class Training:
         repeats: whether an item of the history may be recommended again.
         members: rankers fitted before, by name, for rankers that combine others.
         seed: of every random choice.
+        items: the catalogue (`item_idx`, `item_id`, `text`, `shown`, its own columns) for rankers that read it; None where there is none.
     """
 
     histories: Histories
@@ -159,6 +162,7 @@ class Training:
     repeats: bool = False
     members: Mapping[str, Ranker] = field(default_factory=dict)
     seed: int = 0
+    items: pl.DataFrame | None = None
 
     def counts_N(self) -> Ints:
         """Training interactions an item, shape (N,)."""

@@ -28,6 +28,7 @@ class Ranker(Component):
         "sequential": "genre.rankers.sequential:SequentialRanker",
         "repeats": "genre.rankers.repeats:RepeatsRanker",
         "blend": "genre.rankers.blend:BlendRanker",
+        "llm_reranker": "genre.rankers.llm_reranker:LLMReranker",
     }
 
     class Config(Component.Config):
