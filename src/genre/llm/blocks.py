@@ -94,6 +94,11 @@ class Blocks:
         states: Tensor = out.last_hidden_state if self.normed else seen[0]
         return states.float()
 
+    def below(self, n: int) -> nn.ModuleList:
+        """All that decides what enters block n: the blocks below it, and whatever else the model has."""
+        others = [child for child in self.backbone.model.children() if not any(module is self.list for module in child.modules())]
+        return nn.ModuleList([*others, *self.list[:n]])
+
     def _call(self, ids_BT: Tensor, mask_BT: Tensor) -> Any:
         device, model = self.backbone.device, self.backbone.model
         more = {"use_cache": False} if self.backbone.kind == "causal" else {}

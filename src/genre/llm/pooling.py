@@ -35,6 +35,11 @@ class Pooling(nn.Module):
         if self.how == "last":
             return hidden_BTD[torch.arange(len(mask_BT)), mask_BT.to(hidden_BTD.device).sum(dim=1) - 1]
         counted_BT = counted_BT.to(hidden_BTD.device)
+        # What texts share is large beside what they differ in: in bfloat16 the difference would drown.
+        with torch.autocast(hidden_BTD.device.type, enabled=False):
+            return self._mean(hidden_BTD.float(), counted_BT)
+
+    def _mean(self, hidden_BTD: Tensor, counted_BT: Tensor) -> Tensor:
         if self.query_D is None:
             weight_BT = counted_BT.to(hidden_BTD.dtype)
         else:
@@ -63,7 +68,8 @@ class Projection(nn.Module):
 
     def forward(self, vectors_BD: Tensor) -> Tensor:
         """Projected vectors (B, K)."""
-        return (vectors_BD - self.mean_D) @ self.matrix_DK
+        with torch.autocast(vectors_BD.device.type, enabled=False):
+            return (vectors_BD.float() - self.mean_D) @ self.matrix_DK
 
 
 def whitening(vectors_ND: Tensor, size: int) -> tuple[Tensor, Tensor]:
