@@ -35,7 +35,7 @@ def cut(backbone: Backbone, layer: Layer) -> int:
     """Drop the blocks above a layer, for good; gives how many are left."""
     wanted = layer_number(layer, backbone)
     if wanted < backbone.depth:
-        del _list_of(backbone)[wanted:]
+        del list_of(backbone)[wanted:]
         config = backbone.model.config
         config.num_hidden_layers = wanted
         if getattr(config, "layer_types", None):
@@ -57,7 +57,7 @@ class Blocks:
             normed: whether hidden states are read after the model's final norm; of a model that was cut they are better read before it.
         """
         self.backbone, self.normed = backbone, normed
-        self.list = _list_of(backbone)
+        self.list = list_of(backbone)
         self._tuples = False
         hook = self.list[0].register_forward_hook(self._note)
         with torch.inference_mode():
@@ -124,7 +124,12 @@ class Blocks:
                 del self.list[n].forward
 
 
-def _list_of(backbone: Backbone) -> nn.ModuleList:
+def list_of(backbone: Backbone) -> nn.ModuleList:
+    """The blocks, lowest first.
+
+    Raises:
+        ValueError: the model is not built as a list of them.
+    """
     stacks = [module for module in backbone.model.modules() if isinstance(module, nn.ModuleList) and len(module) == backbone.depth]
     if not stacks:
         raise ValueError(f"the layers of {backbone.name} are not a list of {backbone.depth} blocks; leave out `layer`")
