@@ -10,6 +10,7 @@ import numpy as np
 
 from genre.config import GenreConfig, load_run_config
 from genre.data.dataset import Dataset
+from genre.data.enriched import as_asked
 from genre.evaluation.ladder import Ladder, Step, climb, merge
 from genre.evaluation.leaks import leak_checks
 from genre.evaluation.report import Example, write_report
@@ -56,7 +57,7 @@ def cost(run: Run, stage: str) -> tuple[float, float, float]:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += [source for source in run.manifest(name).inputs if source.split("/")[0] in ("embed", "rank")]
+            waiting += [source for source in run.manifest(name).inputs if source != "prepare"]
     manifests = [run.manifest(name) for name in needed]
     return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), max(m.peak_mb for m in manifests)
 
@@ -86,7 +87,9 @@ def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
     shown, users = dataset.items["shown"], dataset.users["user_id"]
     lists: dict[str, list[list[str]]] = {}
     for name in dict.fromkeys((next(iter(config.rankers)), config.served)):
-        scores_BN = Ranker.load(run.path(f"rank/{name}")).score(truth.queries)
+        ranker = Ranker.load(run.path(f"rank/{name}"))
+        enriched = run.path("enrich") if ranker.config.synthetic else None
+        scores_BN = ranker.score(as_asked(truth.queries, truth.user_idx_B, len(users), enriched))
         best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries)
         lists[name] = [[shown[i] for i in best_K.tolist() if i >= 0] for best_K in best_BK]
     return [

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from genre.component import Component
+from genre.data.text import Template
 
 
 class Encoder(Component):
@@ -31,6 +32,9 @@ class Encoder(Component):
         """Decorrelate the dimensions and give each unit variance, after subtracting the catalogue's mean (always done)."""
         dim: int | None = None
         """Keep only this many principal components; None keeps all."""
+        text: Template | None = None
+        """What it reads of an item, as a template over the catalogue's columns, and over `{summary}` and `{keywords}` of the enrich stage;
+        None reads data.text."""
 
         def stages(self) -> tuple[str, ...]:
             """Stages of the run whose model it reads."""

@@ -42,7 +42,7 @@ class PromptTemplate:
         environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, finalize=quoted, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
         )
-        self.name = name
+        self.name, self.source = name, source
         try:
             self._system, self._user = environment.from_string(system.strip()), environment.from_string(user.strip())
         except TemplateError as error:

@@ -32,6 +32,9 @@ class Ranker(Component):
     }
 
     class Config(Component.Config):
+        synthetic: bool = False
+        """Whether histories begin with what the enrich stage imagined for users with few events, in training and when it is asked."""
+
         def encoders(self) -> tuple[str, ...]:
             """Names of the encoders whose vectors it reads."""
             return ()
