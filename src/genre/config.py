@@ -7,7 +7,7 @@ import difflib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
@@ -20,7 +20,10 @@ from genre.data.text import Template
 from genre.encoders import Encoder
 from genre.evaluation.evaluator import EvaluationConfig
 from genre.llm.enrichment import EnrichConfig
+from genre.llm.finetune_settings import FinetuneConfig
 from genre.llm.generation import Generator
+from genre.llm.objectives import Objective
+from genre.llm.pretrain_settings import PretrainConfig
 from genre.policies import Policy
 from genre.rankers import Ranker
 
@@ -85,6 +88,10 @@ class GenreConfig(Settings):
     data: DataConfig
     enrich: EnrichConfig | None = None
     """What a language model writes about items and users before anything is learnt; None leaves the stage out."""
+    pretrain: PretrainConfig | None = None
+    """A language model learns from the items' text alone; None leaves the stage out."""
+    finetune: FinetuneConfig | None = None
+    """A language model's top learns from interactions; None leaves the stage out."""
     encoders: dict[Name, Annotated[SerializeAsAny[Encoder.Config], Chosen(Encoder)]] = Field(default_factory=dict)
     """Item vectors, by a name that rankers refer to."""
     rankers: dict[Name, Annotated[SerializeAsAny[Ranker.Config], Chosen(Ranker)]] = Field(min_length=1)
@@ -118,6 +125,18 @@ class GenreConfig(Settings):
             earlier.append(name)
         if self.serve is not None and self.serve not in self.rankers:
             raise ValueError(_unknown("serve", "ranker", self.serve, self.rankers))
+        return self
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> GenreConfig:
+        sections = {"pretrain": self.pretrain, "finetune": self.finetune}
+        asked = {f"encoders.{name}": encoder.stages() for name, encoder in self.encoders.items()}
+        if self.finetune is not None:
+            asked["finetune"] = ("pretrain",) if self.finetune.model == "pretrain" else ()
+        for where, stages in asked.items():
+            for stage in stages:
+                if sections[stage] is None:
+                    raise ValueError(f"{where}.model is {stage}, and there is no section `{stage}`")
         return self
 
     @property
@@ -282,10 +301,11 @@ def _explain(problem: Any, tree: dict[str, Any]) -> str:
 KINDS: dict[str, type[Component]] = {
     "data.reader": Reader,
     "data.split": Split,
-    "enrich.generator": Generator,
     "encoders": Encoder,
     "rankers": Ranker,
     "policy": Policy,
+    "enrich.generator": Generator,
+    "finetune.objective": Objective,
 }
 
 
@@ -299,5 +319,6 @@ def _keys_at(loc: list[str], tree: Any) -> list[str]:
             model = resolve(tree["use"], kind).Config
         else:
             field = model.model_fields.get(part)
-            model = field.annotation if field is not None and isinstance(field.annotation, type) else model
+            choices = [] if field is None else [field.annotation, *get_args(field.annotation)]
+            model = next((choice for choice in choices if hasattr(choice, "model_fields")), model)
     return sorted(getattr(model, "model_fields", ()))

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +31,17 @@ from genre.evaluation.evaluator import Catalogue
 from genre.evaluation.evaluator import evaluate as evaluate_ranker
 from genre.evaluation.result import Result
 from genre.llm.enrichment import enrich as enrich_data
+from genre.llm.finetune_settings import FinetuneConfig
+from genre.llm.model_files import files_of, locate
+from genre.llm.tuning_data import tuning_data
 from genre.rankers import Ranker
 from genre.reporting import report
 from genre.runs import Run
 from genre.types import Training
 
 RUNS = Path("runs")
+CHOSEN_FINETUNE = "/finetune"
+"""Its place in chosen.json, which no ranker's name can be."""
 
 
 def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, force: bool = False, folder: Path | None = None) -> Run:
@@ -53,6 +59,8 @@ def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, forc
         (run.folder / "config.yaml").write_text(dump_config(config))
         prepare(config, run, force)
         enrich(config, run, force)
+        pretrain(config, run, force)
+        finetune(config, run, force)
         for name in config.encoders:
             embed(config, run, name, force)
         for name in config.rankers:
@@ -88,6 +96,45 @@ def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
     run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, force=force)
 
 
+def pretrain(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """A language model on the items' text, if it is asked for."""
+    settings = config.pretrain
+    if settings is None:
+        return
+
+    def work(folder: Path) -> None:
+        from genre.llm.pretraining import pretrain as pretrain_model
+
+        pretrain_model(settings, Dataset.load(run.path("prepare")).items["text"].to_list(), config.seed, folder)
+
+    files = [*settings.corpus, *(files_of(settings.model) if settings.model else ())]
+    run.stage("pretrain", {"pretrain": settings.model_dump(mode="json"), "seed": config.seed}, ("prepare",), work, files, force)
+
+
+def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """A language model's top on the training interactions, if it is asked for."""
+    settings = config.finetune
+    if settings is None:
+        return
+    chosen = read_chosen(run)
+    everything = config.data.split.use == "none"
+    if everything and CHOSEN_FINETUNE in chosen:
+        settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen[CHOSEN_FINETUNE]})
+    own = settings.model == "pretrain"
+
+    def work(folder: Path) -> None:
+        from genre.llm.finetuning import finetune as finetune_model
+
+        dataset, where = Dataset.load(run.path("prepare")), str(run.path("pretrain")) if own else locate(settings.model)
+        data = tuning_data(dataset, run.path("prepare"), not everything, config.seed)
+        metrics = finetune_model(settings, where, dataset.items["text"].to_list(), data, folder)
+        if not everything:
+            write_chosen(run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
+
+    inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *(() if own else files_of(settings.model))]
+    run.stage("finetune", {"finetune": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
+
+
 def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
     """Vectors for every item, from one encoder."""
 
@@ -95,20 +142,20 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
 
     def work(folder: Path) -> None:
         encoder, items = build(Encoder, config.encoders[name]), Dataset.load(run.path("prepare")).items
+        encoder.within(run.folder)
         if enriched:
             items = with_summaries(items, read_summaries(run.path("enrich")))
         vectors_ND, transform = fit_catalogue(encoder, items)
         CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
 
-    inputs = ["prepare", *(["enrich"] if enriched else [])]
+    inputs = ["prepare", *(["enrich"] if enriched else []), *config.encoders[name].stages()]
     run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, force=force)
 
 
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
     """One ranker, learnt from the training interactions and the vectors and rankers it names."""
     settings = config.rankers[name]
-    chosen_file = run.folder / "chosen.json"
-    chosen = json.loads(chosen_file.read_text()) if chosen_file.is_file() else {}
+    chosen = read_chosen(run)
     everything = config.data.split.use == "none"
     if everything and name in chosen:
         settings = type(settings).model_validate({**settings.model_dump(), **chosen[name]})
@@ -125,11 +172,22 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
         ranker.fit(Training(histories, dataset.n_items, content, validation, dataset.repeats, members, config.seed, dataset.items), folder)
         ranker.save(folder)
         if not everything:
-            chosen_file.write_text(json.dumps(chosen | {name: ranker.chosen()}, indent=2) + "\n")
+            write_chosen(run, name, ranker.chosen())
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
     run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, force=force)
+
+
+def read_chosen(run: Run) -> dict[str, Any]:
+    """What validation decided in this run, by ranker (or stage)."""
+    file = run.folder / "chosen.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def write_chosen(run: Run, name: str, settings: dict[str, Any]) -> None:
+    """What validation decided, for training on everything later."""
+    (run.folder / "chosen.json").write_text(json.dumps(read_chosen(run) | {name: settings}, indent=2) + "\n")
 
 
 def content_of(run: Run, encoders: Iterable[str]) -> npt.NDArray[np.float32] | None:

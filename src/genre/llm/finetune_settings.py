@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, SerializeAsAny, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, SerializeAsAny, ValidationInfo, model_validator
 
 from genre.component import Chosen
-from genre.llm.model_files import STAGES, locate
+from genre.llm.model_files import check
 from genre.llm.objectives import Objective
 from genre.training import Optimisation
 
@@ -47,8 +47,8 @@ class FinetuneConfig(Optimisation):
     run through the frozen blocks at every step. 0 keeps none."""
     cache_precision: Literal["float16", "float32"] = "float16"
     """Of what is kept."""
-    epochs: PositiveInt = 3
-    """Passes over the data at most; without validation, exactly."""
+    epochs: NonNegativeInt = 3
+    """Passes over the data at most; without validation, exactly. 0 leaves the model frozen, its vectors whitened."""
     patience: PositiveInt = 1
     """Stop after this many epochs without a better validation figure; the best weights are kept."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
@@ -57,13 +57,12 @@ class FinetuneConfig(Optimisation):
     """The learning rate rises from zero over this many steps."""
 
     @model_validator(mode="after")
-    def _can_be(self) -> FinetuneConfig:
+    def _can_be(self, info: ValidationInfo) -> FinetuneConfig:
         if self.layer == 0 or (isinstance(self.layer, float) and not 0 < self.layer <= 1):
             raise ValueError("layer: a layer's number (1 is the lowest, -1 the last) or a fraction above 0, at most 1")
         if self.model == "finetune":
             raise ValueError("model: finetune cannot start from itself; name a model, or pretrain")
-        if self.model not in STAGES:
-            locate(self.model)
+        check(self.model, info)
         return self
 
 

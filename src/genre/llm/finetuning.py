@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genre.checkpoint import Progress
 from genre.component import build
 from genre.llm.backbone import load_backbone
 from genre.llm.bank import Bank, View
@@ -118,15 +119,17 @@ def finetune(settings: FinetuneConfig, where: str, texts: Sequence[str], data: T
             assert figure is not None
             return figure
 
-        progress = train(
-            tuner, objective.batches, loss, folder / "training", settings, None if before is None else validate, seed, "finetune"
-        )
-    helped = before is None or (progress.best is not None and progress.best > before)
-    if not helped:
+        progress = Progress()
+        if settings.epochs:
+            judge = None if before is None else validate
+            progress = train(tuner, objective.batches, loss, folder / "training", settings, judge, seed, "finetune")
+    helped = bool(settings.epochs) and (before is None or (progress.best is not None and progress.best > before))
+    if settings.epochs and not helped:
         log.info("finetune: no epoch was better than the frozen model (%s %.4f); it is kept as it was", objective.figure, before)
         tuner.load_state_dict(frozen)
+    epochs = progress.best_epoch + 1 if before is not None else settings.epochs
     metrics = {
-        "figure": objective.figure, "frozen": before, "tuned": progress.best, "helped": helped, "epochs": progress.best_epoch + 1,
+        "figure": objective.figure, "frozen": before, "tuned": progress.best, "helped": helped, "epochs": epochs if helped else 0,
         "seconds": progress.seconds, "cpu_seconds": progress.cpu_seconds, "precision": precision, "threads": torch.get_num_threads(),
         "device": str(device),
     }  # fmt: skip

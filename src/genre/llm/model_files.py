@@ -6,6 +6,8 @@ import importlib.util
 import os
 from pathlib import Path
 
+from pydantic import ValidationInfo
+
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 """Files that a vocabulary may be in."""
 PACKAGE = "package:"
@@ -35,6 +37,25 @@ def locate(name: str) -> str:
         return name
     _check_folder(name, path)
     return str(path)
+
+
+def files_of(name: str) -> tuple[Path, ...]:
+    """The folder or file that a model's name means, if it is on this machine: what a stage that reads it depends on."""
+    path = Path(locate(name))
+    return (path,) if path.exists() else ()
+
+
+def check(name: str, info: ValidationInfo) -> None:
+    """Look for a model while a configuration is read; that of a finished run needs its sources no more.
+
+    Raises:
+        ValueError: it cannot be there.
+    """
+    if name not in STAGES and (info.context or {}).get("check_files", True):
+        try:
+            locate(name)
+        except FileNotFoundError as error:
+            raise ValueError(str(error)) from error
 
 
 def cache_folder(*below: str) -> Path:

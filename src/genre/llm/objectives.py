@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -40,6 +41,11 @@ class TuningData:
 
 class Objective(Component):
     """A loss over vectors of texts: rows 0 to N - 1 are the items', those after them what `prepare` adds."""
+
+    class Config(Component.Config):
+        def files(self) -> tuple[Path, ...]:
+            """Files it reads."""
+            return ()
 
     kind = "objective"
     builtins: ClassVar[dict[str, str]] = {

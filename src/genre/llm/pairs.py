@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -38,6 +39,10 @@ class PairsObjective(Objective):
         """Cosines are divided by it."""
         valid_share: float = Field(0.1, ge=0, lt=1)
         """Share of the pairs that are held out to choose by."""
+
+        def files(self) -> tuple[Path, ...]:
+            """See Objective.Config.files."""
+            return (self.file,)
 
     config: Config
     normalizes = True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
 from genre.data.readers.paths import DataPath
-from genre.llm.model_files import STAGES, locate
+from genre.llm.model_files import STAGES, check
 from genre.llm.scratch import Scratch
 from genre.training import Optimisation
 
@@ -45,11 +45,11 @@ class PretrainConfig(Optimisation):
     """A checkpoint, as large as four models, is written after every epoch, and within one whenever this long has passed since the last."""
 
     @model_validator(mode="after")
-    def _one_start(self) -> PretrainConfig:
+    def _one_start(self, info: ValidationInfo) -> PretrainConfig:
         if (self.model is None) == (self.scratch is None):
             raise ValueError("name either `model`, to go on from, or `scratch`, the shape of a new one")
         if self.model in STAGES:
             raise ValueError(f"model: {self.model} comes after pretrain; name a model")
         if self.model is not None:
-            locate(self.model)
+            check(self.model, info)
         return self
