@@ -14,7 +14,7 @@ from genre.llm.backbone import load_backbone
 from genre.llm.likelihood import log_likelihoods
 from genre.llm.scratch import Scratch, make
 from genre.rankers import Ranker
-from genre.rankers.llm_reranker import LLMReranker, gain, reordered, standardised
+from genre.rankers.llm_reranker import WEIGHTS, LLMReranker, gain, paying_weight, reordered, standardised
 from genre.testing import check_ranker, small_training
 from genre.types import GroundTruth, Histories, Training
 
@@ -70,10 +70,10 @@ def test_candidates_are_ordered_by_how_much_likelier_the_history_makes_them(mode
 
 def test_the_items_of_the_history_are_no_candidates_unless_repeats_are(model: Path, tmp_path: Path) -> None:
     plain = fitted(model, tmp_path, [[0, 0, 0, 1], [3]], candidates=2)
-    assert sorted(plain._candidates(plain.member.score(Histories.of([[0]]))[0], np.array([0])).tolist()) == [1, 3]
+    assert sorted(plain.candidates(plain.member.score(Histories.of([[0]]))[0], np.array([0])).tolist()) == [1, 3]
     repeating = reranker(model, weight=1.0, candidates=2)
     repeating.fit(training_of([[0, 0, 0, 1], [3]], repeats=True), tmp_path)
-    assert 0 in repeating._candidates(plain.member.score(Histories.of([[0]]))[0], np.array([0]))
+    assert 0 in repeating.candidates(plain.member.score(Histories.of([[0]]))[0], np.array([0]))
 
 
 def test_below_the_candidates_the_order_is_the_members(model: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_only_the_newest_events_are_read(model: Path, tmp_path: Path) -> None:
     ranker = fitted(model, tmp_path, [[0, 1, 2, 3, 4, 5]], max_history=2, up_to=None)
     long, short = Histories.of([[4, 1, 3, 0]]), Histories.of([[3, 0]])
     candidates = np.array([5])
-    assert ranker._likelihood(long.items(0), candidates) == ranker._likelihood(short.items(0), candidates)
+    assert ranker.likelihood(long.items(0), candidates) == ranker.likelihood(short.items(0), candidates)
 
 
 def test_texts_of_any_length_are_read_as_far_as_they_may(model: Path, tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_what_was_read_before_a_kill_is_not_read_again(model: Path, tmp_path: Pa
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "validation.jsonl").write_text(lines[0] + lines[1] + lines[2][:9])
     resumed, read = reranker(model), 0
-    original = LLMReranker._likelihood
+    original = LLMReranker.likelihood
 
     def counted(self: LLMReranker, *arguments: Any) -> Any:
         nonlocal read
         read += 1
         return original(self, *arguments)
 
-    monkeypatch.setattr(LLMReranker, "_likelihood", counted)
+    monkeypatch.setattr(LLMReranker, "likelihood", counted)
     resumed.fit(training, tmp_path / "cut")
     assert read == 2 and resumed.weight == whole.weight
     again = [json.loads(line) for line in (tmp_path / "cut" / "validation.jsonl").read_text().splitlines()]
@@ -189,6 +189,17 @@ def test_reordering_by_hand() -> None:
     assert reordered(scores_N, np.empty(0, int), np.empty(0), 1.0).tolist() == scores_N.tolist()
     large = reordered(scores_N + 1e7, np.array([3, 4]), np.array([1.0, 2.0]), 1.0)
     assert np.argsort(-large).tolist()[:2] == [4, 3]
+
+
+def test_a_weight_pays_if_its_gain_is_more_than_its_standard_error() -> None:
+    gain_QW = np.zeros((4, len(WEIGHTS)))
+    gain_QW[:, 0] = 0.5
+    assert paying_weight(gain_QW) == 0
+    gain_QW[:, 3] = [0.6, 0.6, 0.6, 0.4]  # mean gain 0.05, standard error 0.05
+    assert paying_weight(gain_QW) == 0
+    gain_QW[:, 3] = [0.6, 0.6, 0.6, 0.5]  # mean gain 0.075, standard error 0.025
+    assert paying_weight(gain_QW) == WEIGHTS[3]
+    assert paying_weight(gain_QW[:1]) == 0  # one query is no evidence
 
 
 def test_gain_by_hand() -> None:

@@ -118,8 +118,8 @@ class LLMReranker(Ranker):
         scores_BN = np.array(self.member.score(queries), np.float32)
         if self.weight > 0:
             for b in track(np.flatnonzero(self._reranks(queries)).tolist(), "reading candidates"):
-                item_idx_K = self._candidates(scores_BN[b], queries.items(b))
-                surprise_K = self._likelihood(queries.items(b), item_idx_K)
+                item_idx_K = self.candidates(scores_BN[b], queries.items(b))
+                surprise_K = self.likelihood(queries.items(b), item_idx_K)
                 scores_BN[b] = reordered(scores_BN[b], item_idx_K, surprise_K, self.weight)
         return scores_BN
 
@@ -177,13 +177,13 @@ class LLMReranker(Ranker):
         most = np.inf if self.config.up_to is None else self.config.up_to
         return (queries.lengths > 0) & (queries.lengths <= most)
 
-    def _candidates(self, scores_N: npt.NDArray[np.float32], seen: Ints) -> Ints:
+    def candidates(self, scores_N: npt.NDArray[np.float32], seen: Ints) -> Ints:
         """The other ranker's best items; what was seen can only be one of them where repeats are recommended."""
         item_idx_K = top_k(scores_N[None], self.config.candidates, None if self.repeats else Histories.of([seen]))[0][0]
         found_K: Ints = item_idx_K[item_idx_K >= 0]
         return found_K
 
-    def _likelihood(self, history: Ints, item_idx_K: Ints) -> Values:
+    def likelihood(self, history: Ints, item_idx_K: Ints) -> Values:
         """How much likelier each candidate is after the history; NaN for one without text."""
         from genre.llm.likelihood import log_likelihoods
 
@@ -215,20 +215,16 @@ class LLMReranker(Ranker):
         return list(self.backbone.tokenizer(quoted(text)[1:], add_special_tokens=False)["input_ids"][: self.config.max_item_tokens])
 
     def _learn(self, validation: GroundTruth, folder: Path, rng: np.random.Generator) -> float:
-        """The weight with the best NDCG on a sample of the validation queries that would be reranked."""
+        """The weight that pays on a sample of the validation queries that would be reranked; 0 where none does."""
         rows = np.flatnonzero(self._reranks(validation.queries))
         truth = validation.take(np.sort(rng.permutation(rows)[: self.config.validation_users]))
         if not len(truth):
             log.info("llm_reranker: no validation query has 1 to %s events, so nobody is reranked", self.config.up_to)
             return 0.0
-        reached = np.zeros(len(WEIGHTS))
-        for targets, scores_N, item_idx_K, surprise_K in self._read(truth, folder / "validation.jsonl"):
-            for w, weight in enumerate(WEIGHTS):
-                mixed_K = reordered(scores_N, item_idx_K, surprise_K, weight)[item_idx_K]
-                reached[w] += gain(item_idx_K[np.argsort(-mixed_K, kind="stable")], targets)
-        reached /= len(truth)
-        log.info("llm_reranker: NDCG@%d among candidates by weight: %s", CUTOFF, dict(zip(WEIGHTS, reached.round(4).tolist(), strict=True)))
-        return WEIGHTS[int(reached.argmax())]
+        gain_QW = np.array([gains(*found) for found in self._read(truth, folder / "validation.jsonl")])
+        said = dict(zip(WEIGHTS, gain_QW.mean(0).round(4).tolist(), strict=True))
+        log.info("llm_reranker: NDCG@%d by weight on %d queries: %s", CUTOFF, len(truth), said)
+        return paying_weight(gain_QW)
 
     def _read(self, truth: GroundTruth, file: Path) -> Iterator[tuple[Ints, npt.NDArray[np.float32], Ints, Values]]:
         """Targets, scores, candidates and likelihoods of each query; those in the file, whose end a kill may have cut off, are kept."""
@@ -240,9 +236,9 @@ class LLMReranker(Ranker):
             for b in track(range(len(truth)), "reading candidates of validation queries"):
                 one = truth.queries.take(slice(b, b + 1))
                 scores_N = self.member.score(one)[0]
-                item_idx_K = self._candidates(scores_N, one.items(0))
+                item_idx_K = self.candidates(scores_N, one.items(0))
                 if b >= len(kept):
-                    surprise_K = self._likelihood(one.items(0), item_idx_K)
+                    surprise_K = self.likelihood(one.items(0), item_idx_K)
                     handle.write(json.dumps([None if np.isnan(value) else value for value in surprise_K.tolist()]) + "\n")
                     handle.flush()
                 else:
@@ -275,6 +271,23 @@ def standardised(value_K: Values) -> Values:
     if known.any() and (spread := float(value_K[known].std())) > 1e-9:
         found_K[known] = (value_K[known] - value_K[known].mean()) / spread
     return found_K
+
+
+def gains(targets: Ints, scores_N: npt.NDArray[np.float32], item_idx_K: Ints, surprise_K: Values) -> list[float]:
+    """NDCG of one query by weight."""
+    mixed = (reordered(scores_N, item_idx_K, surprise_K, weight)[item_idx_K] for weight in WEIGHTS)
+    return [gain(item_idx_K[np.argsort(-mixed_K, kind="stable")], targets) for mixed_K in mixed]
+
+
+def paying_weight(gain_QW: Values) -> float:
+    """The weight with the best mean, if that is more than a standard error above what weight 0 reaches on the same queries; else 0.
+
+    Reading candidates costs seconds a query: a gain that may be chance is not worth them.
+    """
+    best = int(gain_QW.mean(0).argmax())
+    added_Q = gain_QW[:, best] - gain_QW[:, 0]
+    error = float(added_Q.std(ddof=1)) / len(added_Q) ** 0.5 if len(added_Q) > 1 else np.inf
+    return WEIGHTS[best] if added_Q.mean() > error else WEIGHTS[0]
 
 
 def gain(list_K: Ints, targets: Ints) -> float:
