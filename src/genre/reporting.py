@@ -16,6 +16,7 @@ from genre.evaluation.leaks import leak_checks
 from genre.evaluation.report import Example, write_report
 from genre.evaluation.result import Result
 from genre.index import top_k
+from genre.llm.ledger import LEDGER, Ledger
 from genre.rankers import Ranker
 from genre.runs import Run
 
@@ -45,7 +46,7 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
     dataset = Dataset.load(run.path("prepare"))
     results = {name: Result.load(run.path(f"evaluate/{name}")) for name in config.rankers}
     checks = leak_checks(dataset.ground_truth("test"), dataset.repeats, dataset.summary["ties"] == "shuffle")
-    write_report(file, climbed, results, about(config, dataset), checks, examples(config, run, dataset))
+    write_report(file, climbed, results, about(config, dataset) | enrichment(run), checks, examples(config, run, dataset))
     return climbed
 
 
@@ -78,6 +79,12 @@ def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
     if isinstance(first, float) and isinstance(last, float):
         lines["time"] = " to ".join(datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d") for moment in (first, last))
     return lines
+
+
+def enrichment(run: Run) -> dict[str, str]:
+    """What a language model was asked, how often in vain, and what it cost; nothing if the run has no such stage."""
+    file = run.folder / "enrich" / LEDGER
+    return {"enrichment by a language model": str(Ledger.load(file))} if file.is_file() else {}
 
 
 def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:

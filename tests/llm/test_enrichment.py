@@ -322,6 +322,20 @@ def test_mistakes_in_a_configuration_are_named(change: dict[str, Any], message: 
         parse_config(TREE | change)
 
 
+def test_the_report_says_what_was_asked_and_what_failed(enriched_run: Run) -> None:
+    page = (enriched_run.folder / "report.html").read_text()
+    calls = json.loads((enriched_run.path("enrich") / "ledger.json").read_text())["calls"]
+    assert f"{calls} calls (0 paid before)" in page
+
+
+def test_every_configuration_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "enrichment.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert len(blocks) == 4
+    for block in blocks:
+        parse_config(TREE | blocks[0] | block | {"data": TREE["data"] | {"text": "{title}"}}, check_files=False)
+
+
 def test_the_nearest_item_is_one_that_is_alike_and_new() -> None:
     assert nearest(np.array([0.9, 0.5, 0.7]), {0}) == (2, 0.7)
     assert nearest(np.array([0.9, 0.0, -0.1]), {0}) == (None, None)

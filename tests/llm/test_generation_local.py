@@ -143,3 +143,20 @@ def test_a_real_model_answers_and_keeps_to_titles() -> None:
     )
     assert "Paris" in hello
     assert title in TITLES
+
+
+def test_a_model_that_is_not_there_is_said_at_load(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a folder"):
+        local(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="write where its model is, runs/NAME/pretrain"):
+        local("pretrain")
+
+
+def test_out_of_memory_names_what_to_lower(writer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 99 GiB")
+
+    generator = local(writer)
+    monkeypatch.setattr(type(generator.backbone.model), "forward", full)
+    with pytest.raises(RuntimeError, match=r"generator local: memory ran out .* Lower batch_size or max_prompt_tokens"):
+        texts_of(generator, request_of("hello"))

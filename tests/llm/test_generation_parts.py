@@ -96,7 +96,7 @@ def test_a_prompt_that_is_not_there_says_which_are(name: str) -> None:
         PromptTemplate.load(name)
 
 
-def test_a_budget_is_used_up_by_whichever_limit_comes_first() -> None:
+def test_a_budget_is_used_up_by_whichever_limit_comes_first(tmp_path: Path) -> None:
     ledger = Ledger(Budget(tokens=100, money=1.0))
     ledger.book(50, 10, 2.0, 0.4)
     assert ledger.used_up() is None
@@ -105,6 +105,9 @@ def test_a_budget_is_used_up_by_whichever_limit_comes_first() -> None:
     assert ledger.as_dict()["money"] == pytest.approx(1.1)
     assert "2 calls (1 paid before), 60 tokens read, 15 written" in str(ledger)
     assert Ledger().used_up() is None
+    ledger.failures["timed out"] += 2
+    ledger.save(tmp_path / "ledger.json")
+    assert Ledger.load(tmp_path / "ledger.json") == ledger
 
 
 def test_an_answer_is_kept_by_what_was_asked_of_whom(tmp_path: Path) -> None:

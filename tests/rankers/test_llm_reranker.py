@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
+import yaml
 
+import genre
 from genre.component import build
 from genre.llm.backbone import load_backbone
 from genre.llm.likelihood import log_likelihoods
 from genre.llm.scratch import Scratch, make
 from genre.rankers import Ranker
 from genre.rankers.llm_reranker import WEIGHTS, LLMReranker, gain, paying_weight, reordered, standardised
+from genre.runs import Run
 from genre.testing import check_ranker, small_training
 from genre.types import GroundTruth, Histories, Training
 
@@ -172,6 +176,39 @@ def test_what_is_missing_is_said(model: Path, tmp_path: Path) -> None:
         reranker(model, weight=0.5).fit(replace(training, items=None), tmp_path)
     with pytest.raises(ValueError, match="no prompt called 'rerank'"):
         reranker(model, prompt="rerank")
+
+
+def test_in_a_run_it_is_a_rung_like_any_other(model: Path, small_run: Run, tmp_path: Path) -> None:
+    """Learnt, judged, saved, asked, and trained on everything with the weight that was chosen."""
+    tree = yaml.safe_load((small_run.folder / "config.yaml").read_text())
+    reranked = {"use": "llm_reranker", "of": "transitions", "model": str(model), "candidates": 5, "validation_users": 20, "device": "cpu"}
+    tree["rankers"] = {"transitions": tree["rankers"]["transitions"], "reranked": reranked}
+    tree |= {"encoders": {}, "serve": "reranked", "evaluate": {"users": 20, "resamples": 100}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    run = genre.run(tmp_path / "small.yaml", folder=tmp_path / "run")
+    weight = json.loads((run.folder / "chosen.json").read_text())["reranked"]["weight"]
+    assert 0 <= weight <= 1
+    recommender = genre.Recommender.load(run.folder)
+    user = recommender.dataset.users["user_id"][0]
+    before = [line.item_id for line in recommender.recommend(user, 5, explain=True)]
+    assert len(before) == 5
+    recommender.add_items(pl.DataFrame({"item_id": ["new"], "title": ["a new film"], "description": ["unseen"]}))
+    assert [line.item_id for line in recommender.recommend(user, 5)] == before
+    assert len(recommender.recommend(history=["new"], n=3)) == 3
+    everything = genre.run(tmp_path / "small.yaml", ["data.split.use=none"], folder=tmp_path / "run")
+    assert everything.manifest("rank/reranked").settings["ranker"]["weight"] == weight
+
+
+def test_out_of_memory_names_what_to_lower(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 99 GiB")
+
+    ranker = fitted(model, tmp_path, [[0, 1, 3]])
+    monkeypatch.setattr(type(ranker.backbone.model), "forward", full)
+    with pytest.raises(RuntimeError, match=r"llm_reranker: memory ran out .* Lower max_history or max_item_tokens"):
+        ranker.score(Histories.of([[0]]))
+    with pytest.raises(ValueError, match="write where its model is, runs/NAME/pretrain"):
+        reranker(Path("pretrain"))
 
 
 def test_reordering_by_hand() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import PositiveInt, SerializeAsAny, model_validator
+from pydantic import AfterValidator, PositiveInt, SerializeAsAny, ValidationInfo, model_validator
 
 from genre.component import Chosen, Settings, build
 from genre.data.dataset import Dataset
@@ -18,13 +19,17 @@ from genre.llm.call_cache import CallCache
 from genre.llm.describing import ItemSummaries, UserProfiles, describe, summarise
 from genre.llm.generation import Generator
 from genre.llm.imagining import Similar, SyntheticItems, choose, interactions, invent
-from genre.llm.ledger import Budget, Ledger
+from genre.llm.ledger import LEDGER, Budget, Ledger
 from genre.llm.visible import Visible
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-LEDGER = "ledger.json"
+
+
+def _beside_the_yaml(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder") or Path.cwd()
+    return Path(os.path.normpath(Path(folder).absolute() / path.expanduser()))
 
 
 class EnrichConfig(Settings):
@@ -42,8 +47,8 @@ class EnrichConfig(Settings):
     """How often one question is asked at most, until its answer is usable."""
     budget: Budget = Budget()
     """When one of these limits is reached, the stage ends with what there is; what was paid for is kept, also for a larger budget."""
-    cache: str | None = None
-    """The file in which answers are kept; None is calls.sqlite in the run's folder."""
+    cache: Annotated[Path, AfterValidator(_beside_the_yaml)] | None = None
+    """The file in which answers are kept, there or not yet; None is calls.sqlite in the run's folder."""
 
     @model_validator(mode="after")
     def _does_something(self) -> EnrichConfig:
@@ -75,7 +80,7 @@ def enrich(dataset: Dataset, config: EnrichConfig, folder: Path, cache: Path, si
     """
     generator, ledger, visible, items = build(Generator, config.generator), Ledger(config.budget), Visible(dataset), dataset.items
     profiles: dict[int, str] = {}
-    with CallCache(Path(config.cache) if config.cache else cache) as calls:
+    with CallCache(config.cache or cache) as calls:
 
         def ask(questions: Sequence[Question[T]], what: str) -> list[Answer[T]]:
             return ask_model(questions, generator, calls, ledger, config.attempts, what)
@@ -98,5 +103,12 @@ def enrich(dataset: Dataset, config: EnrichConfig, folder: Path, cache: Path, si
             imagined.write_parquet(folder / IMAGINED)
             interactions(imagined).write_parquet(folder / SYNTHETIC)
     ledger.save(folder / LEDGER)
-    log.info("enrich: %s", ledger)
+    if ledger.stopped_by:
+        log.warning(
+            "enrich: the budget's %s are used up, %s questions were not asked. Raise enrich.budget.%s and run again: "
+            "what was paid for is kept",
+            ledger.stopped_by,
+            f"{ledger.left_out:,}",
+            ledger.stopped_by,
+        )
     return ledger

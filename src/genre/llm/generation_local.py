@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from genre.llm.decoding import Row, decode
 from genre.llm.generation import Choices, Completion, Failure, Generator, Request
+from genre.llm.model_files import check_readable
 from genre.llm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class LocalGenerator(Generator):
         """`auto` is the GPU where there is one."""
         precision: Literal["auto", "float32", "bfloat16"] = "auto"
         """`auto` is bfloat16 where the processor multiplies it in hardware."""
+
+        @field_validator("model")
+        @classmethod
+        def _model_is_there(cls, model: str, info: ValidationInfo) -> str:
+            check_readable(model, info)
+            return model
 
     config: Config
 
@@ -101,9 +108,12 @@ class LocalGenerator(Generator):
 
     def _write(self, requests: Sequence[Request], tokens: Sequence[list[int]]) -> Iterator[Completion]:
         """Answers to one batch."""
+        from genre.llm.memory import advice
+
         began, ends = time.perf_counter(), self._ends()
         rows = [Row(request, ends, self._trie(request.choices, min(ends)), self.backbone.tokenizer) for request in requests]
-        decode(self.backbone, tokens, rows)
+        with advice("generator local", "batch_size or max_prompt_tokens"):
+            decode(self.backbone, tokens, rows)
         seconds = (time.perf_counter() - began) / len(requests)
         for row, prompt in zip(rows, tokens, strict=True):
             yield Completion(row.text, len(prompt), len(row.written), seconds)

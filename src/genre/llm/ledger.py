@@ -6,11 +6,14 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import PositiveFloat, PositiveInt
 
 from genre.component import Settings
+
+LEDGER = "ledger.json"
+"""What it is called in the folder of a stage."""
 
 
 class Budget(Settings):
@@ -74,6 +77,12 @@ class Ledger:
     def save(self, file: Path) -> None:
         """Write as JSON."""
         file.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote."""
+        saved = json.loads(file.read_text())
+        return cls(**(saved | {"failures": Counter(saved["failures"]), "budget": Budget(**saved["budget"])}))
 
     def __str__(self) -> str:
         failed = f", {self.failures.total():,} failures ({_most(self.failures)})" if self.failures else ""

@@ -39,7 +39,9 @@ def log_likelihoods(
 
     if not len(prefix) or not all(len(ids) for ids in continuations):
         raise ValueError("the prefix and every continuation need at least one token")
-    longest = max((len(ids) for ids in continuations), default=0)
+    if not continuations:
+        return np.zeros(0)
+    longest = max(len(ids) for ids in continuations)
     if len(prefix) + longest > backbone.limit:
         raise ValueError(f"{len(prefix)} tokens before {longest} more are over what {backbone.name} can read ({backbone.limit})")
     total_K = np.zeros(len(continuations))

@@ -58,6 +58,17 @@ def check(name: str, info: ValidationInfo) -> None:
             raise ValueError(str(error)) from error
 
 
+def check_readable(name: str, info: ValidationInfo) -> None:
+    """The same for a component that reads a model by its place, and knows of no run.
+
+    Raises:
+        ValueError: it cannot be there, or it is named after a stage.
+    """
+    if name in STAGES:
+        raise ValueError(f"names no stage: write where its model is, runs/NAME/{name}")
+    check(name, info)
+
+
 def cache_folder(*below: str) -> Path:
     """Where what is made once and used again is kept: GENRE_CACHE, else `genre` in the user's cache folder."""
     root = os.environ.get("GENRE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "genre"

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationInfo, field_validator
 
 from genre.component import Arrays
 from genre.data.text import Template, render
 from genre.index import top_k
+from genre.llm.model_files import check_readable
 from genre.llm.prompts import PromptTemplate, quoted
 from genre.progress import track
 from genre.rankers import Ranker
@@ -69,6 +70,12 @@ class LLMReranker(Ranker):
         """`auto` is the GPU where there is one."""
         precision: Literal["auto", "float32", "bfloat16"] = "auto"
         """`auto` is bfloat16 where the processor multiplies it in hardware."""
+
+        @field_validator("model")
+        @classmethod
+        def _model_is_there(cls, model: str, info: ValidationInfo) -> str:
+            check_readable(model, info)
+            return model
 
         def members(self) -> tuple[str, ...]:
             """See Ranker.Config.members."""
@@ -186,16 +193,18 @@ class LLMReranker(Ranker):
     def likelihood(self, history: Ints, item_idx_K: Ints) -> Values:
         """How much likelier each candidate is after the history; NaN for one without text."""
         from genre.llm.likelihood import log_likelihoods
+        from genre.llm.memory import advice
 
         tokens = {int(i): ids for i in item_idx_K if (ids := self._tokens(int(i)))}
         read = [self.texts[i] for i in history.tolist() if i < len(self.texts) and self.texts[i]][-self.config.max_history :]
         found = np.full(len(item_idx_K), np.nan)
         if not tokens or not read:
             return found
-        unknown = [i for i in tokens if i not in self.prior]
-        if unknown and self.config.prior > 0:
-            self.prior |= zip(unknown, log_likelihoods(self.backbone, self._prefix([]), [tokens[i] for i in unknown]).tolist(), strict=True)
-        after = dict(zip(tokens, log_likelihoods(self.backbone, self._prefix(read), list(tokens.values())), strict=True))
+        unknown = [i for i in tokens if i not in self.prior] if self.config.prior > 0 else []
+        with advice("llm_reranker", "max_history or max_item_tokens"):
+            alone = log_likelihoods(self.backbone, self._prefix([]), [tokens[i] for i in unknown])
+            after = dict(zip(tokens, log_likelihoods(self.backbone, self._prefix(read), list(tokens.values())), strict=True))
+        self.prior |= zip(unknown, alone.tolist(), strict=True)
         for k, i in enumerate(item_idx_K.tolist()):
             if i in after:
                 found[k] = after[i] - self.config.prior * self.prior.get(i, 0.0)
