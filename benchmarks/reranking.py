@@ -24,7 +24,8 @@ from genre.evaluation.intervals import bootstrap, paired_difference
 from genre.evaluation.ladder import signed
 from genre.pipeline import prepare
 from genre.rankers import Ranker
-from genre.rankers.llm_reranker import WEIGHTS, LLMReranker, gains, paying_weight
+from genre.rankers.llm_reranker import LLMReranker
+from genre.rankers.reordering import WEIGHTS, gains, paying_weight
 from genre.runs import Run
 from genre.types import Histories, Ints, Training
 

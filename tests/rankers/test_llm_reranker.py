@@ -17,7 +17,8 @@ from genre.llm.backbone import load_backbone
 from genre.llm.likelihood import log_likelihoods
 from genre.llm.scratch import Scratch, make
 from genre.rankers import Ranker
-from genre.rankers.llm_reranker import WEIGHTS, LLMReranker, gain, paying_weight, reordered, standardised
+from genre.rankers.llm_reranker import LLMReranker
+from genre.rankers.reordering import WEIGHTS, gain, paying_weight, reordered, standardised
 from genre.runs import Run
 from genre.testing import check_ranker, small_training
 from genre.types import GroundTruth, Histories, Training
