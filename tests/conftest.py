@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 import genre
+from genre.llm.scratch import Scratch, make
 from genre.runs import Run
+from genre.testing import small_items
 
 if TYPE_CHECKING:
     from genre.serving.store.database import Database
@@ -30,6 +32,13 @@ SMALL: dict[str, Any] = {
     },
     "evaluate": {"category": "category", "resamples": 100},
 }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is read from or written to the user's cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GENRE_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -83,3 +92,19 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     opened.migrate()
     yield opened
     opened.close()
+
+
+TEXTS = [*small_items()["text"].to_list(), "七人の侍 黑泽明", "Девять дней одного года", "a knight plays chess with death"]
+
+
+@pytest.fixture(scope="session")
+def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of four blocks; its tokenizer puts nothing around a text."""
+    return make(TEXTS, Scratch(vocabulary=320, dim=16, layers=4, heads=2, max_tokens=64), 0, tmp_path_factory.mktemp("tiny") / "causal")
+
+
+@pytest.fixture(scope="session")
+def tiny_masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of four blocks, with tokens before and after each text."""
+    shape = Scratch(kind="masked", vocabulary=320, dim=16, layers=4, heads=2, max_tokens=64)
+    return make(TEXTS, shape, 0, tmp_path_factory.mktemp("tiny") / "masked")

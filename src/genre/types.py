@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from genre.rankers import Ranker
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -209,6 +211,7 @@ class Training:
         member_content: the item vectors that each member read, by its name; for rankers that fit members anew.
         impressions: lists that were shown before the held-out part begins, and what came of them; None where none were logged.
         seed: of every random choice.
+        items: the catalogue (`item_idx`, `item_id`, `text`, `shown`, its own columns) for rankers that read it; None where there is none.
     """
 
     histories: Histories
@@ -220,6 +223,7 @@ class Training:
     member_content: Mapping[str, npt.NDArray[np.float32] | None] = field(default_factory=dict)
     impressions: Impressions | None = None
     seed: int = 0
+    items: pl.DataFrame | None = None
 
     def counts_N(self) -> Ints:
         """Training interactions an item, shape (N,)."""

@@ -13,12 +13,13 @@ from genre.component import build
 from genre.rankers import Ranker
 from genre.rankers.scorer import Scorer
 from genre.rankers.sequential import SequentialRanker, negative_chances
-from genre.rankers.successors import Course, Successors
-from genre.rankers.transformer import Dropout, ItemVectors, NextItem, Tower
-from genre.rankers.validation import ndcg, ndcg_B, sample
-from genre.rankers.windows import Windows, cut
+from genre.rankers.transformer import ItemVectors, NextItem
+from genre.successors import Course, Successors
 from genre.testing import check_ranker
+from genre.tower import Dropout, Tower
 from genre.types import Floats, GroundTruth, Histories, Training
+from genre.validation import ndcg, ndcg_B, sample
+from genre.windows import Windows, cut
 
 CONTENT = {"content": ["text"]}
 SAMPLED = {"loss": "sampled", "negatives": 8}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from genre.rankers.shortlists import Shortlists, mean_ndcg
-from genre.rankers.validation import ndcg_B
 from genre.rankers.weighing import cross_validated, likeliest
 from genre.types import GroundTruth, Histories
+from genre.validation import ndcg_B
 
 
 def truth(histories: list[list[int]], targets: list[list[int]]) -> GroundTruth:

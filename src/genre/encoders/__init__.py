@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from genre.component import Component
+from genre.data.text import Template
 
 
 class Encoder(Component):
@@ -30,6 +32,16 @@ class Encoder(Component):
         """Decorrelate the dimensions and give each unit variance, after subtracting the catalogue's mean (always done)."""
         dim: int | None = None
         """Keep only this many principal components; None keeps all."""
+        text: Template | None = None
+        """What it reads of an item, as a template over the catalogue's columns, and over `{summary}` and `{keywords}` of the enrich stage;
+        None reads data.text."""
+
+        def stages(self) -> tuple[str, ...]:
+            """Stages of the run whose model it reads."""
+            return ()
+
+    def within(self, run: Path) -> None:
+        """Told, before it encodes, in which run it is; for encoders that name `stages`."""
 
     @abstractmethod
     def fit(self, items: pl.DataFrame) -> None:

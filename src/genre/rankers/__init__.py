@@ -29,9 +29,13 @@ class Ranker(Component):
         "repeats": "genre.rankers.repeats:RepeatsRanker",
         "blend": "genre.rankers.blend:BlendRanker",
         "deep": "genre.rankers.deep:DeepRanker",
+        "llm_reranker": "genre.rankers.llm_reranker:LLMReranker",
     }
 
     class Config(Component.Config):
+        synthetic: bool = False
+        """Whether histories begin with what the enrich stage imagined for users with few events, in training and when it is asked."""
+
         def encoders(self) -> tuple[str, ...]:
             """Names of the encoders whose vectors it reads."""
             return ()

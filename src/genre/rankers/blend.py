@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,9 +17,9 @@ from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
-from genre.rankers.standing_in import weights_by_item
 from genre.rankers.weighing import cross_validated, likeliest
-from genre.types import Bools, Floats, GroundTruth, Histories, Training
+from genre.standing_in import weights_by_item
+from genre.types import Bools, GroundTruth, Histories, Training
 
 log = logging.getLogger(__name__)
 
@@ -97,14 +97,13 @@ class BlendRanker(Ranker):
         rng = np.random.default_rng(training.seed)
         self.members = {name: training.members[name] for name in config.of}
         histories = training.histories.take(np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES]))
-        self.scale_M = spreads(self.members.values(), histories, training.n_items)
+        self.centre_M, self.scale_M = spreads(self.members.values(), histories, training.n_items)
         self.by_query = config.scaling == "query"
         if config.weights is not None:
             self.weight_M = np.array([config.weights[name] for name in config.of], np.float64)
         elif training.validation is not None:
             self._learn(training.validation, training.repeats, training.n_items, rng)
-        members = list(self.members.values())
-        self.covariance_MM = covariance(members, self.scale_M, self.by_query, histories, training.n_items)
+        self.covariance_MM = self._covariance(histories, training.n_items)
 
     def chosen(self) -> dict[str, Any]:
         """The weights and the scaling: with them in the config, fitting needs no validation."""
@@ -126,8 +125,8 @@ class BlendRanker(Ranker):
         known_MN = np.stack(np.broadcast_arrays(*map(known, members)))
         weight_MN = weights_by_item(self.weight_M[asked], self.covariance_MM[np.ix_(asked, asked)], known_MN)
         total_BN: npt.NDArray[np.float32] | None = None
-        for member, weight_N, known_N, scale in zip(members, weight_MN, known_MN, self.scale_M[asked], strict=True):
-            part_BN = scaled(member.score(queries), known_N, scale, self.by_query)
+        for i, member, weight_N in zip(asked, members, weight_MN, strict=True):
+            part_BN = scaled(member.score(queries), self.centre_M[i], self.scale_M[i], self.by_query)
             part_BN *= weight_N
             total_BN = part_BN if total_BN is None else total_BN + part_BN
         assert total_BN is not None  # some weight is above 0
@@ -155,13 +154,14 @@ class BlendRanker(Ranker):
     def state(self) -> Arrays:
         """Weights, scales and which scaling."""
         return {
-            "weight_M": self.weight_M, "scale_M": self.scale_M, "covariance_MM": self.covariance_MM,
+            "weight_M": self.weight_M, "centre_M": self.centre_M, "scale_M": self.scale_M, "covariance_MM": self.covariance_MM,
             "by_query": np.array([self.by_query], np.uint8),
         }  # fmt: skip
 
     def restore(self, state: Arrays) -> None:
         """Take them back."""
-        self.weight_M, self.scale_M, self.covariance_MM = state["weight_M"], state["scale_M"], state["covariance_MM"]
+        self.weight_M, self.centre_M, self.scale_M = state["weight_M"], state["centre_M"], state["scale_M"]
+        self.covariance_MM = state["covariance_MM"]
         self.by_query = bool(state["by_query"][0])
 
     def save(self, folder: Path) -> None:
@@ -175,6 +175,21 @@ class BlendRanker(Ranker):
         super().load_state(folder)
         self.members = {name: Ranker.load(folder / "members" / name) for name in self.config.of}
 
+    def _covariance(self, queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
+        """Of the members' scaled scores, over the items that all of them know, shape (M, M)."""
+        members = list(self.members.values())
+        known_N = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*map(known, members))), n_items)
+        total_MM, cells = np.zeros((len(members), len(members))), 0
+        for batch in queries.batches(batch_size(n_items, len(members))):
+            parts = [
+                scaled(member.score(batch), centre, scale, self.by_query)[:, known_N].ravel()
+                for member, centre, scale in zip(members, self.centre_M, self.scale_M, strict=True)
+            ]
+            part_MC = np.stack(parts)
+            total_MM += part_MC @ part_MC.T
+            cells += part_MC.shape[1]
+        return total_MM / max(cells, 1)
+
     def _learn(self, validation: GroundTruth, repeats: bool, n_items: int, rng: np.random.Generator) -> None:
         """Choose the scaling, then the weights, on a sample of the validation queries."""
         config = self.config
@@ -186,10 +201,9 @@ class BlendRanker(Ranker):
             batch = truth.take(slice(start, start + size))
             score_MBN = [member.score(batch.queries) for member in self.members.values()]
             for by_query in scalings:
-                # What a member does not know counts 0 here: few targets are such items, and the weights are not learnt for them.
                 parts = [
-                    scaled(score_BN, known(member), scale, by_query)
-                    for member, score_BN, scale in zip(self.members.values(), score_MBN, self.scale_M, strict=True)
+                    scaled(score_BN, centre, scale, by_query)
+                    for score_BN, centre, scale in zip(score_MBN, self.centre_M, self.scale_M, strict=True)
                 ]
                 found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats, config.others, rng))
         joined = {by_query: Shortlists.joined(parts) for by_query, parts in found.items()}
@@ -207,50 +221,29 @@ def known(ranker: Ranker) -> Bools:
     return np.ones(1, bool) if known_N is None else known_N
 
 
-def heard(score_BN: npt.NDArray[np.float32], known_N: Bools) -> npt.NDArray[np.float32]:
-    """The scores of the items known."""
-    return score_BN if known_N.all() else score_BN[:, known_N]
-
-
-def scaled(score_BN: npt.NDArray[np.float32], known_N: Bools, scale: float, by_query: bool) -> npt.NDArray[np.float32]:
-    """Scores above their query's mean, in units of their spread: one spread for all queries, or each query's own.
-
-    Mean and spread are those of the items known; the others get 0.
-    """
-    heard_BK = heard(score_BN, known_N)
-    if not heard_BK.shape[1]:
-        return np.zeros_like(score_BN)
-    centred_BN: npt.NDArray[np.float32] = score_BN - heard_BK.mean(axis=1, keepdims=True)
-    spread_B1 = np.std(heard_BK, axis=1, keepdims=True) if by_query else np.full((len(score_BN), 1), scale, np.float32)
+def scaled(score_BN: npt.NDArray[np.float32], centre: float, scale: float, by_query: bool) -> npt.NDArray[np.float32]:
+    """Scores above their mean, in units of their spread: each query's own, or one centre and one scale for all queries."""
+    if not by_query:
+        return (score_BN - np.float32(centre)) / np.float32(scale)
+    spread_B1 = np.std(score_BN, axis=1, keepdims=True)
+    centred_BN: npt.NDArray[np.float32] = score_BN - score_BN.mean(axis=1, keepdims=True)
     centred_BN /= np.where(spread_B1 > 0, spread_B1, 1)
-    if not known_N.all():
-        centred_BN[:, ~known_N] = 0
     return centred_BN
 
 
-def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
-    """Standard deviation of each ranker's scores of what it knows, averaged over queries; 1 where it never tells items apart."""
+def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation of each ranker's scores over the catalogue, averaged over queries; 1 where it never tells items apart."""
     batches = list(queries.batches(batch_size(n_items, 1)))
 
-    def total(member: Ranker) -> float:
-        known_N = known(member)
-        return sum(float(heard(member.score(batch), known_N).std(axis=1).sum()) for batch in batches) if known_N.any() else 0.0
+    def total(member: Ranker) -> npt.NDArray[np.float64]:
+        found = np.zeros(2)
+        for batch in batches:
+            score_BN = member.score(batch)
+            found += score_BN.mean(axis=1).sum(), score_BN.std(axis=1).sum()
+        return found
 
-    total_M = np.array([total(member) for member in members])
-    return np.where(total_M > 0, total_M / max(len(queries), 1), 1.0)
-
-
-def covariance(members: Sequence[Ranker], scale_M: Floats, by_query: bool, queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
-    """Of the members' scaled scores, over the items that all of them know, shape (M, M)."""
-    known_N = np.logical_and.reduce(np.broadcast_arrays(*map(known, members)))
-    total_MM = np.zeros((len(members), len(members)))
-    cells = 0
-    for batch in queries.batches(batch_size(n_items, len(members))):
-        parts = [scaled(member.score(batch), known(member), scale, by_query) for member, scale in zip(members, scale_M, strict=True)]
-        part_MC = np.stack([heard(part_BN, known_N).ravel() for part_BN in parts])
-        total_MM += part_MC @ part_MC.T
-        cells += part_MC.shape[1]
-    return total_MM / max(cells, 1)
+    mean_M, spread_M = np.array([total(member) for member in members]).T / max(len(queries), 1)
+    return mean_M, np.where(spread_M > 0, spread_M, 1.0)
 
 
 def batch_size(n_items: int, members: int) -> int:

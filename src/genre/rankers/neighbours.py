@@ -13,7 +13,7 @@ from scipy import sparse
 
 from genre.component import Arrays
 from genre.rankers.fading import faded_E
-from genre.rankers.sittings import sittings_E
+from genre.sittings import sittings_E
 from genre.types import Floats, Histories, Ints
 
 FLOOR = 1e-6

@@ -13,17 +13,17 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.rankers import Ranker
-from genre.rankers.successors import Successors, Target
-from genre.rankers.validation import ndcg, sample
-from genre.rankers.windows import Batch, Windows, cut
+from genre.successors import Successors, Target
 from genre.training import Optimisation, choose_device, train
 from genre.types import Bools, Histories, Ints, Training
+from genre.validation import ndcg, sample
+from genre.windows import Batch, Windows, cut
 
 if TYPE_CHECKING:  # configs are read without torch
     from torch import Tensor
 
     from genre.rankers.scorer import Scorer
-    from genre.rankers.transformer import Tower
+    from genre.tower import Tower
 
 FULL_UP_TO = 50_000
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -135,7 +135,7 @@ class SequentialRanker(Ranker):
         self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
 
     def _new_tower(self) -> Tower:
-        from genre.rankers.transformer import Tower
+        from genre.tower import Tower
 
         c = self.config
         return Tower(c.embedding_dim, c.layers, c.heads, c.max_history, c.dropout, c.input_dropout, c.item_mask)

@@ -18,7 +18,7 @@ from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N, faded_E
 from genre.rankers.neighbours import blocks, from_arrays, grown, grown_by_zeros, multiply, recency_BN, strongest, to_arrays
-from genre.rankers.sittings import sittings_E
+from genre.sittings import sittings_E
 from genre.types import Bools, Floats, Histories, Ints, Training
 
 PAIRS_AT_ONCE = 1 << 23

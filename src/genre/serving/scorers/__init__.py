@@ -98,6 +98,10 @@ class Scorer(ABC):
         """Names of the encoders whose vectors it reads."""
         return ()
 
+    def known(self, n: int) -> npt.NDArray[np.bool_] | None:
+        """Which of the first n items it can tell anything about, None for all; as Ranker.known."""
+        return None
+
     def leaves(self) -> Iterator[Scorer]:
         """The scorers that are extended: itself, or those it combines."""
         yield self

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from genre.bundle import mapped
 from genre.serving.scorers import Query, Reading, Scorer, Scores, load_scorer
+from genre.standing_in import weights_by_item
 from genre.types import Ints
 
 
@@ -23,8 +24,10 @@ class BlendScorer(Scorer):
     def __init__(self, config: Mapping[str, Any], members: Sequence[Scorer], state: Mapping[str, npt.NDArray[Any]]) -> None:
         super().__init__(config)
         used = state["weight_M"] > 0
-        self.members, self.weights, self.scales = members, state["weight_M"][used].tolist(), state["scale_M"][used].tolist()
+        self.members, self.weight_M, self.covariance_MM = members, state["weight_M"][used], state["covariance_MM"][np.ix_(used, used)]
+        self.centres, self.scales = state["centre_M"][used].tolist(), state["scale_M"][used].tolist()
         self.by_query = bool(state["by_query"][0])
+        self._by_item: npt.NDArray[np.float32] = np.zeros((len(members), 0), np.float32)
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
@@ -40,7 +43,24 @@ class BlendScorer(Scorer):
 
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
-        return BlendReading([member.read(query, n) for member in self.members], self.weights, self.scales, self.by_query, n)
+        units = None if self.by_query else list(zip(self.centres, self.scales, strict=True))
+        return BlendReading([member.read(query, n) for member in self.members], self.weights(n), units, n)
+
+    def known(self, n: int) -> npt.NDArray[np.bool_] | None:
+        """See Scorer.known: what some member knows."""
+        found = [member.known(n) for member in self.members]
+        some = [each for each in found if each is not None]
+        return None if len(some) < len(found) else np.logical_or.reduce(some)
+
+    def weights(self, n: int) -> npt.NDArray[np.float32]:
+        """Each member's weight for the first n items, shape (M, N), or (M, 1) where all know all; as BlendRanker has it."""
+        weight_MN = self._by_item
+        if weight_MN.shape[1] in (1, n):
+            return weight_MN
+        found = [member.known(n) for member in self.members]
+        known_MN = np.stack(np.broadcast_arrays(*(np.ones(1, bool) if each is None or each.all() else each for each in found)))
+        self._by_item = weight_MN = weights_by_item(self.weight_M, self.covariance_MM, known_MN)
+        return weight_MN
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
         """A blend keeps nothing about items; whoever has their content extends each of `leaves`."""
@@ -50,31 +70,33 @@ class BlendScorer(Scorer):
 class BlendReading(Reading):
     """The members' readings, added up."""
 
-    def __init__(self, readings: Sequence[Reading], weights: Sequence[float], scales: Sequence[float], by_query: bool, n: int) -> None:
+    def __init__(
+        self, readings: Sequence[Reading], weight_MN: npt.NDArray[np.float32], units: Sequence[tuple[float, float]] | None, n: int
+    ) -> None:
+        """`units` are each member's centre and scale; None: this query's own."""
         super().__init__(n)
-        self.readings, self.weights, self.scales, self.by_query = readings, weights, scales, by_query
+        self.readings, self.weight_MN, self._units = readings, weight_MN, units
 
     @cached_property
-    def factors(self) -> tuple[list[np.float32], np.float32]:
-        """What each member's scores are multiplied by, and what is subtracted from the sum."""
-        if not self.by_query:
-            return [np.float32(weight / scale) for weight, scale in zip(self.weights, self.scales, strict=True)], np.float32(0)
+    def units(self) -> Sequence[tuple[float, float]]:
+        """What is subtracted from each member's scores, and what they are divided by then."""
+        if self._units is not None:
+            return self._units
         spreads = [reading.spread() for reading in self.readings]
-        factors = [weight / (spread or 1.0) for weight, (_, spread) in zip(self.weights, spreads, strict=True)]
-        middle = sum(factor * mean for factor, (mean, _) in zip(factors, spreads, strict=True))
-        return [np.float32(factor) for factor in factors], np.float32(middle)
+        return [(mean, spread or 1.0) for mean, spread in spreads]
 
     def at(self, item_idx_K: Ints) -> Scores:
         """See Reading.at."""
-        return self._summed(reading.at(item_idx_K) for reading in self.readings)
+        weight_MK = self.weight_MN if self.weight_MN.shape[1] == 1 else self.weight_MN[:, item_idx_K]
+        return self._summed((reading.at(item_idx_K) for reading in self.readings), weight_MK)
 
     def all(self) -> Scores:
         """See Reading.all."""
-        return self._summed(reading.all() for reading in self.readings)
+        return self._summed((reading.all() for reading in self.readings), self.weight_MN)
 
     def coarse(self) -> Scores:
         """See Reading.coarse."""
-        return self._summed(reading.coarse() for reading in self.readings)
+        return self._summed((reading.coarse() for reading in self.readings), self.weight_MN)
 
     @property
     def indexed(self) -> bool:
@@ -90,10 +112,10 @@ class BlendReading(Reading):
         for reading in self.readings:
             yield from reading.parts()
 
-    def _summed(self, scores: Iterable[Scores]) -> Scores:
-        factors, middle = self.factors
+    def _summed(self, scores: Iterable[Scores], weight_MK: npt.NDArray[np.float32]) -> Scores:
         total: Scores | None = None
-        for part, factor in zip(scores, factors, strict=True):
-            total = part * factor if total is None else np.add(total, part * factor, out=total)
+        for part, weight_K, (centre, scale) in zip(scores, weight_MK, self.units, strict=True):
+            part = (part - np.float32(centre)) * (weight_K / np.float32(scale))
+            total = part if total is None else np.add(total, part, out=total)
         assert total is not None  # some weight is above 0
-        return np.subtract(total, middle, out=total) if middle else total
+        return total

@@ -47,6 +47,10 @@ class PopularityScorer(Scorer):
         """See Scorer.load."""
         return cls(config, mapped(folder / "state.safetensors")["count_N"])
 
+    def known(self, n: int) -> npt.NDArray[np.bool_]:
+        """See Scorer.known: items that somebody touched."""
+        return self.count.first(n) > 0
+
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
         return Known(self.count.first(n))
@@ -68,6 +72,10 @@ class RepeatsScorer(Scorer):
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """See Scorer.load."""
         return cls(config, mapped(folder / "state.safetensors")["count_N"])
+
+    def known(self, n: int) -> npt.NDArray[np.bool_]:
+        """See Scorer.known: items that somebody touched."""
+        return self.floor.first(n) > np.float32(-FLOOR)
 
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""

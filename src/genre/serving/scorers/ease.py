@@ -34,6 +34,10 @@ class EASEScorer(Scorer):
         """See Scorer.load."""
         return cls(config, mapped(folder / "state.safetensors"))
 
+    def known(self, n: int) -> npt.NDArray[np.bool_]:
+        """See Scorer.known: items that take part."""
+        return np.isin(np.arange(n), self.item_K)
+
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
         weight_L, item_L = recency_L(query, self.config), query.item_idx_L

@@ -35,6 +35,10 @@ class LinksScorer(Scorer):
         """See Scorer.load."""
         return cls(config, mapped(folder / "state.safetensors"))
 
+    def known(self, n: int) -> npt.NDArray[np.bool_]:
+        """See Scorer.known: items that somebody touched."""
+        return self.floor.values.first(n) > np.float32(-FLOOR)
+
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
         return LinksReading(self.summed(query.item_idx_L, recency_L(query, self.config), n), self.floor, n)

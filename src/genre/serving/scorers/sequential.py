@@ -27,7 +27,7 @@ class SequentialScorer(Scorer):
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]], items: DotItems, tower: Any) -> None:
         super().__init__(config)
         self.items, self.tower = items, tower
-        self.known = Growing(state["known_N"].astype(bool))
+        self.touched = Growing(state["known_N"].astype(bool))
         self.all_known = bool(state["known_N"].all())
         self.unknown_D = np.array(state["tower.unknown_D"])
         self.places = len(state["tower.position_LD"])
@@ -46,15 +46,19 @@ class SequentialScorer(Scorer):
         """See Scorer.encoders."""
         return tuple(self.config["content"])
 
+    def known(self, n: int) -> npt.NDArray[np.bool_] | None:
+        """See Scorer.known: all where content speaks for an item; else those that somebody touched."""
+        return None if self.all_known else self.touched.first(n)
+
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read. An empty history is read as one unknown entry."""
         item_idx_L = query.item_idx_L[-self.places :]
         vector_LD = self.items.rows.take(item_idx_L) if len(item_idx_L) else self.unknown_D[None]
         if not self.all_known and len(item_idx_L):
-            vector_LD = np.where(self.known.first(n)[item_idx_L][:, None], vector_LD, self.unknown_D)
+            vector_LD = np.where(self.touched.first(n)[item_idx_L][:, None], vector_LD, self.unknown_D)
         (user_D,) = self.tower.run(None, {"history": vector_LD})
         reading = DotReading(self.items, user_D, n)
-        return reading if self.all_known else KnownFirst(reading, self.known.first(n))
+        return reading if self.all_known else KnownFirst(reading, self.touched.first(n))
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
         """See Scorer.extend: by the trained projection of content, or as items that nobody knows."""
@@ -62,7 +66,7 @@ class SequentialScorer(Scorer):
         rows_MD = np.zeros((m, self.items.rows.dim), np.float32)
         if self.project is not None and content_MD is not None:
             rows_MD = projected(content_MD, *self.project)
-        self.known.append(np.full(m, known))
+        self.touched.append(np.full(m, known))
         self.all_known = self.all_known and known
         self.items.append(rows_MD)
 

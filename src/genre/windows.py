@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from genre.rankers.successors import Course
+from genre.successors import Course
 from genre.types import Bools, Histories, Ints
 
 

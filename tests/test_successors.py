@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genre.rankers.sittings import sittings_E
-from genre.rankers.successors import Course, Successors, Target
+from genre.sittings import sittings_E
+from genre.successors import Course, Successors, Target
 from genre.types import Histories
 
 TWO_BASKETS = Histories.of([[1, 2, 3, 4]], [[0.0, 0.0, 9.0, 9.0]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genre.rankers.standing_in import weights_by_item
+from genre.standing_in import weights_by_item
 
 
 def test_the_silent_member_is_replaced_by_its_regression_on_those_who_speak() -> None:

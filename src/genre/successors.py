@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from genre.rankers.sittings import sittings_E
+from genre.sittings import sittings_E
 from genre.types import Bools, Histories, Ints
 
 Target = Literal["entry", "sitting"]
