@@ -88,7 +88,7 @@ class Catalogue:
         new = i == self.n
         for name, value in item.attributes.items():
             if name not in self.columns and value is not None:
-                self.columns[name] = empty_column(value, self.n)
+                self.columns = {**self.columns, name: empty_column(value, self.n)}  # readers may be going through the old one
         for name, column in self.columns.items():
             value = item.attributes.get(name)
             if new:

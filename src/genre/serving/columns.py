@@ -115,11 +115,12 @@ class Labels:
 
     def has(self, value: Value, n: int) -> Mask:
         """Which have the value among theirs: in a list, or between the bars of "a|b"."""
-        while self._looked_at < len(self.values_V):
-            held, code = self.values_V[self._looked_at], self._looked_at
+        known = len(self.values_V)
+        for code in range(self._looked_at, known):  # two threads may both do this, and no harm is done
+            held = self.values_V[code]
             for part in {held, *(part.strip() for part in held.split("|"))} if isinstance(held, str) else _parts(held):
                 self._holding.setdefault((type(part), part), []).append(code)
-            self._looked_at += 1
+        self._looked_at = known
         number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
         return self._with_codes(self._holding.get((type(number), number), []), n)
 

@@ -67,7 +67,8 @@ class World:
         """Count an event in the trends."""
         i = self.catalogue.index.get(event.item_id or "")
         if i is not None and event.type not in SILENT:
-            self.trends.observe(i, now if event.time is None else event.time, now)
+            with self._turn:
+                self.trends.observe(i, now if event.time is None else event.time, now)
 
     def put(self, item: ItemIn, now: float) -> None:
         """Add or replace an item; from then on it is found by its text.
