@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from genre.runs import VERSION
 
@@ -537,7 +537,8 @@ def _print_ladder(climbed: Ladder) -> None:
 
 
 def _print_list(title: str, rows: Sequence[Sequence[str | None]], header: Sequence[str]) -> None:
-    table = Table(*(_escape(name) for name in header), title=_escape(title), title_justify="left", title_style="bold", header_style="dim")
+    columns = [Column(_escape(name), no_wrap=i == 0) for i, name in enumerate(header)]  # a rung's or an item's name is never cut
+    table = Table(*columns, title=_escape(title), title_justify="left", title_style="bold", header_style="dim")
     for row in rows:
         table.add_row(*(_escape(cell or "") for cell in row))
     out.print(table, highlight=False)

@@ -182,6 +182,8 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
         )  # fmt: skip
         ranker.fit(training, folder)
         ranker.save(folder)
+        for file in folder.rglob("checkpoint.safetensors"):  # what a killed training needs, a finished one does not
+            file.unlink()
         if not everything:
             write_chosen(run, name, ranker.chosen())
 
@@ -257,6 +259,7 @@ def judge(
         protocol,
         settings,
         dataset.repeats,
+        dataset.left_out(part),
         what=f"evaluating {name}",
         asked=as_asked(truth.queries, truth.user_idx_B, len(dataset.users), enriched),
     )

@@ -89,6 +89,14 @@ class Dataset:
             truth = truth.take(np.sort(np.random.default_rng(seed).choice(len(truth), limit, replace=False)))
         return truth
 
+    def left_out(self, part: Part) -> dict[str, int]:
+        """How many users are not judged on a part, by the reason."""
+        asked = self.interactions.filter(pl.col("part") == {"valid": VALID, "test": TEST}[part])["user_idx"].n_unique()
+        return {
+            "users without an interaction in this part": len(self.users) - asked,
+            "users who had every item of it before": asked - len(self.ground_truth(part)),
+        }
+
     def _histories(self, rows: pl.DataFrame) -> Histories:
         counts = np.bincount(rows["user_idx"].to_numpy(), minlength=len(self.users))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

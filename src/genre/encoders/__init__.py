@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import PositiveInt
 
 from genre.component import Component
 from genre.data.text import Template
@@ -30,7 +31,7 @@ class Encoder(Component):
     class Config(Component.Config):
         whiten: bool = False
         """Decorrelate the dimensions and give each unit variance, after subtracting the catalogue's mean (always done)."""
-        dim: int | None = None
+        dim: PositiveInt | None = None
         """Keep only this many principal components; None keeps all."""
         text: Template | None = None
         """What it reads of an item, as a template over the catalogue's columns, and over `{summary}` and `{keywords}` of the enrich stage;
