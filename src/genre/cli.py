@@ -353,6 +353,30 @@ def revoke_key(run: RunFolder, key_id: Annotated[str, typer.Argument(help="Its i
 
 
 @app.command()
+def tradeoff(
+    run: RunFolder,
+    part: Annotated[str, typer.Option(help="valid, to choose by; test, once the choice is made.")] = "valid",
+    k: Annotated[int, typer.Option("-k", min=1, help="Length of the lists.")] = 10,
+    users: Annotated[int | None, typer.Option(min=1, help="At most so many users, drawn at random.")] = None,
+    file: Annotated[Path | None, typer.Option("--out", help="Where the plot goes; RUN/tradeoff.svg by default.")] = None,
+) -> None:
+    """What variety, coverage and the long tail cost in accuracy: every policy swept over its setting, as a table and a plot.
+
+    Example: `genre tradeoff runs/shop`
+    """
+    from genre.tradeoff import tradeoff as sweep
+
+    if part not in ("valid", "test"):
+        raise ValueError(f"there is no part {part!r}; valid or test")
+    curve = sweep(run, "test" if part == "test" else "valid", k, users)
+    file = file or run / "tradeoff.svg"
+    curve.draw(file)
+    header, rows = curve.table()
+    _print_list(f"{curve.users:,} users, {part} part, full ranking, on top of the served ranker", rows, header)
+    out.print(f"plot: {file}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def ope(
     candidate: Annotated[Path, typer.Argument(help="A run's folder, or a Parquet file: request_id, propensities.")],
     log: Annotated[Path, typer.Option("--against", help="A folder with exposures.parquet and events.parquet, or one Parquet file.")],

@@ -117,7 +117,7 @@ class Replay:
             raise ValueError(f"{folder} has no ranker {name!r}; it has {', '.join(config.rankers)}")
         dataset = Dataset.load(run.path("prepare"))
         chosen = build(Policy, config.policy if policy is None else dict(policy))
-        shelf = shelf_of(config, run, dataset, chosen)
+        shelf = shelf_of(config, run, dataset, chosen.config.attributes())
         return cls(log, dataset, Ranker.load(run.path(f"rank/{name}")), chosen, shelf, config.data.repeats)
 
     def requests(self, what: str) -> Iterator[tuple[int, Candidates, Ints]]:

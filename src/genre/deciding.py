@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from genre.config import GenreConfig
@@ -17,12 +19,12 @@ from genre.runs import Run
 from genre.types import Floats, Histories
 
 
-def shelf_of(config: GenreConfig, run: Run, dataset: Dataset, policy: Policy | None = None) -> Shelf:
-    """What the run knows of its items from training: counts, the first encoder's vectors, the columns that the policy names."""
+def shelf_of(config: GenreConfig, run: Run, dataset: Dataset, attributes: Iterable[str] | None = None) -> Shelf:
+    """What the run knows of its items from training: counts, the first encoder's vectors, item columns (those that its policy names)."""
     first = next(iter(config.encoders), None)
     vectors_ND = None if first is None else unit(load_vectors(run.path(f"embed/{first}")))
-    attributes = (config.policy if policy is None else policy.config).attributes()
-    return Shelf.of(dataset.items, dataset.training.item_counts(dataset.n_items), vectors_ND, attributes)
+    columns = config.policy.attributes() if attributes is None else attributes
+    return Shelf.of(dataset.items, dataset.training.item_counts(dataset.n_items), vectors_ND, columns)
 
 
 def decided(policy: Policy, shelf: Shelf, score: Scorer, config: GenreConfig, repeats: bool) -> Scorer:

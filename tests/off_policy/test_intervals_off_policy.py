@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,15 @@ def test_good_overlap_warns_of_nothing() -> None:
 )
 def test_poor_overlap_is_said(weight_R: Floats, says: str) -> None:
     assert any(says in warning for warning in overlap(with_weights(weight_R)).warnings)
+
+
+def test_rare_rewards_are_said_to_be_few() -> None:
+    logged = with_weights(np.ones(5000))
+    reward_RS = np.zeros((5000, 1))
+    reward_RS[:8] = 1.0
+    seen = overlap(replace(logged, reward_RS=reward_RS))
+    assert seen.rewarded == pytest.approx(8)
+    assert "are worth only 8.0 of the candidate's own" in seen.warnings[0]
 
 
 def test_no_overlap_is_an_error() -> None:

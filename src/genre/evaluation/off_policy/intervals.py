@@ -1,10 +1,11 @@
 """How sure an off-policy estimate is: bootstrap over units, empirical Bernstein bounds, and the effective sample size."""
 
-# R requests, C clusters (units), Z resamples
+# R requests, C clusters (units), Z resamples, P estimates
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,36 +17,37 @@ CHUNK = 4_000_000
 """Draws held in memory at once."""
 
 
-def bootstrap(
-    found: Contributions,
-    cluster_R: Ints,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    minus: Contributions | None = None,
-) -> Interval:
-    """Percentile interval of an estimate, or of its difference to another on the same requests.
+def bootstrap(found: Contributions, cluster_R: Ints, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile interval of an estimate over resampled units."""
+    return interval(found.estimate, resampled([found], cluster_R, resamples, seed)[:, 0], level)
+
+
+def resampled(parts: Sequence[Contributions], cluster_R: Ints, resamples: int = 1000, seed: int = 0) -> Floats:
+    """P estimates on resamples of the same requests, shape (Z, P), so that their differences are paired.
 
     All requests of a unit are drawn together, since they are not independent.
     """
-    parts = [found] if minus is None else [found, minus]
     sums = [by_cluster(part, cluster_R) for part in parts]
-    n_units = len(sums[0][0])
+    value_CP, share_CP = (np.stack([both[side] for both in sums], axis=1) for side in (0, 1))
+    n_units = len(value_CP)
     rng = np.random.default_rng(seed)
-    estimate_Z = np.empty(resamples)
+    estimate_ZP = np.empty((resamples, len(parts)))
     chunk = max(1, CHUNK // n_units)
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         drawn = rng.integers(n_units, size=(rows, n_units)) + n_units * np.arange(rows)[:, None]
-        times_ZC = np.bincount(drawn.ravel(), minlength=rows * n_units).reshape(rows, n_units)
-        values = []
-        for part, (value_C, share_C) in zip(parts, sums, strict=True):
-            value_Z, share_Z = times_ZC @ value_C, times_ZC @ share_C
-            # A resample without any weight has nothing to say; it takes the estimate itself.
-            values.append(np.where(share_Z > 0, value_Z / np.where(share_Z > 0, share_Z, 1.0), part.estimate))
-        estimate_Z[start : start + rows] = values[0] if minus is None else values[0] - values[1]
+        times_ZC = np.bincount(drawn.ravel(), minlength=rows * n_units).reshape(rows, n_units).astype(np.float64)
+        value_ZP, share_ZP = times_ZC @ value_CP, times_ZC @ share_CP
+        # A resample without any weight has nothing to say; it takes the estimate itself.
+        itself_P = np.array([part.estimate for part in parts])
+        estimate_ZP[start : start + rows] = np.where(share_ZP > 0, value_ZP / np.where(share_ZP > 0, share_ZP, 1.0), itself_P)
+    return estimate_ZP
+
+
+def interval(estimate: float, estimate_Z: Floats, level: float = 0.95) -> Interval:
+    """The middle `level` of resampled estimates."""
     low, high = np.quantile(estimate_Z, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(found.estimate - (0.0 if minus is None else minus.estimate), float(low), float(high))
+    return Interval(estimate, float(low), float(high))
 
 
 def empirical_bernstein(found: Contributions, cluster_R: Ints, low: float, high: float, level: float = 0.95) -> Interval:

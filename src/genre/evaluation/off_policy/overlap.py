@@ -11,9 +11,9 @@ import numpy as np
 from genre.evaluation.off_policy.intervals import effective_sample_size
 from genre.evaluation.off_policy.logged import Logged, NoOverlap
 
-FEW, FRAGILE, MISSING = 100.0, 0.1, 0.02
-"""Effective requests below which intervals are not believed; the share of weight of one request, and the share of the candidate's choices
-without a trace in the log, that are warned of."""
+FEW, FEW_REWARDED, FRAGILE, MISSING = 100.0, 15.0, 0.1, 0.02
+"""Effective requests, and effective requests that earned something, below which intervals are not believed; the share of weight of one
+request, and the share of the candidate's choices without a trace in the log, that are warned of."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Overlap:
 
     Attributes:
         requests: in the log; `effective` of them as good as the candidate's own, and `zero` of them impossible for the candidate.
+        rewarded: the same for the requests that earned something: where clicks are rare, an estimate rests on these few.
         mean_weight: 1 but for chance if the log could have shown all that the candidate would; `mean_error` is its standard error.
         largest: the largest weight, and `largest_share` its part of the sum.
         warnings: sentences.
@@ -29,6 +30,7 @@ class Overlap:
 
     requests: int
     effective: float
+    rewarded: float
     zero: int
     mean_weight: float
     mean_error: float
@@ -55,7 +57,7 @@ def overlap(logged: Logged) -> Overlap:
             f"no overlap: of {len(logged):,} logged slates the candidate could have shown none, so the log says nothing of what it would "
             "earn. Log with a policy that explores (plackett_luce, epsilon or thompson with a floor), or compare the two in an experiment"
         )
-    effective = effective_sample_size(weight_R)
+    effective, rewarded = effective_sample_size(weight_R), effective_sample_size(np.abs(weight_R * logged.total_R))
     mean, error = float(weight_R.mean()), float(weight_R.std() / np.sqrt(len(weight_R)))
     largest = float(weight_R.max())
     warnings = []
@@ -63,6 +65,11 @@ def overlap(logged: Logged) -> Overlap:
         warnings.append(
             f"{len(logged):,} requests are worth only {effective:,.0f} of the candidate's own: intervals are likely too narrow; "
             "log more, explore more, or evaluate a candidate that is closer to the logging policy"
+        )
+    elif rewarded < FEW_REWARDED:
+        warnings.append(
+            f"the requests that earned something are worth only {rewarded:,.1f} of the candidate's own: intervals are likely too narrow, "
+            "and the estimate more likely too low than too high"
         )
     if largest / total > FRAGILE:
         warnings.append(f"one request carries {largest / total:.0%} of all weight (its weight is {largest:,.0f}): the estimate hangs on it")
@@ -77,4 +84,4 @@ def overlap(logged: Logged) -> Overlap:
             "those of the policy that chose, given the items above, and was nothing changed after it?"
         )
     zero = int((weight_R == 0).sum())
-    return Overlap(len(logged), effective, zero, mean, error, largest, largest / total, tuple(warnings))
+    return Overlap(len(logged), effective, rewarded, zero, mean, error, largest, largest / total, tuple(warnings))

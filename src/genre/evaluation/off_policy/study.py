@@ -11,19 +11,22 @@ import numpy as np
 
 from genre.evaluation.intervals import Interval
 from genre.evaluation.off_policy.estimators import Contributions, ips, possible
-from genre.evaluation.off_policy.intervals import bootstrap, empirical_bernstein
+from genre.evaluation.off_policy.intervals import empirical_bernstein, interval, resampled
 from genre.evaluation.off_policy.logged import Logged
 from genre.evaluation.off_policy.overlap import FEW, Overlap, overlap
 
 PREFERRED = ("cascade_dr", "dr", "cascade_ips", "snips")
 """The verdict is by the first of these that the log has everything for: place by place before whole slates, models before none."""
 SAID = {
-    "ips": "rewards weighted by how much likelier the candidate's slate is", "snips": "the same, divided by the sum of the weights",
-    "dm": "what the reward model expects of the candidate's slates", "dr": "the model, corrected by weighted residuals",
+    "ips": "rewards weighted by how much likelier the slate is",
+    "snips": "the same, divided by the sum of the weights",
+    "dm": "what the reward model expects; the interval ignores its error",
+    "dr": "the model, corrected by weighted residuals",
     "switch_dr": "as dr, but the model alone where weights are large",
-    "cascade_ips": "ips place by place: no place depends on those below", "cascade_dr": "dr place by place",
-    "pseudo_inverse": "for rewards that add up over independently logged places",
-}  # fmt: skip
+    "cascade_ips": "ips place by place: no place depends on those below",
+    "cascade_dr": "dr place by place",
+    "pseudo_inverse": "for rewards that add up over independent places",
+}
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,19 @@ def study(logged: Logged, resamples: int = 1000, level: float = 0.95, seed: int 
     seen = overlap(logged)
     itself = ips(logged.as_logged())
     estimators = possible(logged)
-    lines = []
-    for name, estimator in estimators.items():
-        found = estimator(logged)
-        lines.append(
-            Line(
-                name,
-                bootstrap(found, logged.cluster_R, resamples, level, seed),
-                _bernstein(found, logged, level),
-                bootstrap(found, logged.cluster_R, resamples, level, seed, minus=itself),
-            )
+    found = {name: estimator(logged) for name, estimator in estimators.items()}
+    estimate_ZP = resampled([itself, *found.values()], logged.cluster_R, resamples, seed)
+    lines = [
+        Line(
+            name,
+            interval(one.estimate, estimate_ZP[:, place], level),
+            _bernstein(one, logged, level),
+            interval(one.estimate - itself.estimate, estimate_ZP[:, place] - estimate_ZP[:, 0], level),
         )
+        for place, (name, one) in enumerate(found.items(), 1)
+    ]
     main = next(name for name in PREFERRED if name in estimators)
-    value = bootstrap(itself, logged.cluster_R, resamples, level, seed)
+    value = interval(itself.estimate, estimate_ZP[:, 0], level)
     return Study(len(logged), len(np.unique(logged.cluster_R)), value, tuple(lines), seen, main, level)
 
 
