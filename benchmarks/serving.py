@@ -107,9 +107,16 @@ def sequential_state(ranker: SequentialRanker, items: int, content_dim: int, rng
 
     dim = ranker.config.embedding_dim
     torch.manual_seed(0)
-    items_ND = torch.from_numpy(rng.normal(size=(items, dim)).astype(np.float32) * 0.3)
+    items_ND = torch.from_numpy((rng.normal(size=(items, dim)) * spectrum(dim)).astype(np.float32))
     scorer = Scorer(ranker._new_tower(), projection(content_dim, dim), items_ND, torch.ones(items, dtype=torch.bool))
     return {name: value.numpy() for name, value in scorer.state_dict().items()}
+
+
+def spectrum(dim: int) -> np.ndarray:
+    """How far item vectors reach along their axes: shares of the variance as measured on a model trained on MovieLens-100K (128 axes)."""
+    ends, shares = np.array([0.0, 0.125, 0.25, 0.5, 0.75, 1.0]), np.array([0.0, 0.853, 0.895, 0.942, 0.976, 1.0])
+    reach: np.ndarray = np.sqrt(np.diff(np.interp(np.linspace(0, 1, dim + 1), ends, shares)) * 10)
+    return reach
 
 
 REQUESTS: dict[str, dict[str, object]] = {

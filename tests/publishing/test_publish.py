@@ -14,7 +14,8 @@ from genre.bundle import Bundle
 from genre.config import load_run_config, parse_config
 from genre.pipeline import publish
 from genre.publishing.graph import Graph
-from genre.publishing.scan import quantised, write_scan
+from genre.publishing.sampling import recall
+from genre.publishing.scan import kept_axes, quantised, write_scan
 from genre.runs import Run
 from genre.serving.scorers.dot import session
 
@@ -63,6 +64,21 @@ def test_eight_bits_keep_the_order_of_what_matters(tmp_path: Path) -> None:
         best = set(np.argsort(-exact_N)[:50].tolist())
         assert best <= set(np.argsort(-coarse_N)[:65].tolist())
         assert coarse_N[7] == 0
+
+
+def test_as_many_axes_are_kept_as_the_vectors_need() -> None:
+    rng = np.random.default_rng(0)
+    flat_ND = rng.normal(size=(12_000, 32)).astype(np.float32)
+    assert kept_axes(flat_ND, rng).shape == (32, 32)
+    steep_ND = (flat_ND * np.where(np.arange(32) < 6, 1.0, 0.01)).astype(np.float32)
+    axes_DA = kept_axes(steep_ND, rng)
+    assert axes_DA.shape == (32, 8)
+    np.testing.assert_allclose(axes_DA.T @ axes_DA, np.eye(8), atol=1e-5)
+    assert kept_axes(steep_ND[:100], rng).shape == (32, 32)  # nothing to save
+
+
+def test_recall_by_hand() -> None:
+    assert recall(np.array([[1, 2], [3, 4]]), np.array([[2, 9], [4, 3]])) == 0.5
 
 
 def test_quantised_by_hand() -> None:
