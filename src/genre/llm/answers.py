@@ -24,7 +24,7 @@ Text = Field(min_length=1, pattern=r"\w")
 """A text with at least one letter or digit: punctuation alone, as small models like it, says nothing."""
 Sentence = Annotated[str, Text, _cut(LONGEST_SENTENCE)]
 Title = Annotated[str, Text, _cut(LONGEST_TITLE)]
-Words = Annotated[list[Annotated[str, Text, _cut(LONGEST_WORD)]], BeforeValidator(_few), Field(min_length=1)]
+Words = Annotated[list[Annotated[str, Text, _cut(LONGEST_WORD)]], BeforeValidator(_few), Field(min_length=1, max_length=WORDS)]
 
 
 class Answer(BaseModel):

@@ -47,7 +47,8 @@ class Schema:
     def opening(self) -> str:
         """How an answer begins: `{"summary": "` where `summary` is the first property, and a text."""
         name, first = next(iter(json.loads(self.text)["properties"].items()))
-        return f'{{"{name}": "' if first.get("type") == "string" else f'{{"{name}": '
+        texts = first.get("type") == "array" and first.get("items", {}).get("type") == "string"
+        return f'{{"{name}": ' + ('"' if first.get("type") == "string" else '["' if texts else "")
 
 
 @dataclass(frozen=True)
