@@ -41,7 +41,7 @@ class Schema:
     @classmethod
     def of(cls, model: type[BaseModel]) -> Schema:
         """The schema of a pydantic model, its properties in their order."""
-        return cls(model.__name__.lower(), json.dumps(model.model_json_schema()))
+        return cls(model.__name__.lower(), json.dumps(model.model_json_schema() | {"additionalProperties": False}))
 
     @property
     def opening(self) -> str:
