@@ -149,7 +149,8 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
         CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
 
     inputs = ["prepare", *(["enrich"] if enriched else []), *config.encoders[name].stages()]
-    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, force=force)
+    files = config.encoders[name].files()
+    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, files, force)
 
 
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
