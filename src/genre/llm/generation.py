@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, NonNegativeFloat, PositiveInt
@@ -124,6 +125,10 @@ class Generator(Component):
         """Money a million tokens written cost."""
         batch_size: PositiveInt = 8
         """Requests handed over at a time: the most that a budget can be overrun by."""
+
+        def files(self) -> tuple[Path, ...]:
+            """Files and folders it reads, so that it is asked anew when they change."""
+            return ()
 
     config: Any
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt, ValidationInfo, field_validator
@@ -14,7 +15,7 @@ from pydantic import PositiveInt, ValidationInfo, field_validator
 from genre.llm.decoding import Row, decode
 from genre.llm.form import Form, Letters, blanks
 from genre.llm.generation import Choices, Completion, Failure, Generator, Request
-from genre.llm.model_files import check_readable
+from genre.llm.model_files import check_readable, files_of
 from genre.llm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class LocalGenerator(Generator):
         def _model_is_there(cls, model: str, info: ValidationInfo) -> str:
             check_readable(model, info)
             return model
+
+        def files(self) -> tuple[Path, ...]:
+            """See Generator.Config.files."""
+            return files_of(self.model)
 
     config: Config
 
