@@ -156,7 +156,8 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
         CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
 
     inputs = ["prepare", *(["enrich"] if enriched else []), *config.encoders[name].stages()]
-    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, force=force)
+    files = config.encoders[name].files()
+    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, files, force)
 
 
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
@@ -189,7 +190,7 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
-    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, force=force)
+    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, settings.files(), force)
 
 
 def read_chosen(run: Run) -> dict[str, Any]:

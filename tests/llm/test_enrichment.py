@@ -123,12 +123,14 @@ def test_users_of_whom_nothing_can_be_told_are_not_asked_about(dataset: Dataset)
 
 
 def test_a_stage_writes_what_was_asked_for_and_what_it_cost(dataset: Dataset, tmp_path: Path) -> None:
-    config = settings_of(items={}, users={"text": "{shown}[ ({summary})]"}, synthetic={"below": 6, "n": 2}, cache=str(tmp_path / "calls"))
+    config = settings_of(
+        items={}, users={"text": "{shown}[ ({llm_summary})]"}, synthetic={"below": 6, "n": 2}, cache=str(tmp_path / "calls")
+    )
     ledger = enrich(dataset, config, tmp_path, tmp_path / "unused", Likeness(dataset.items))
     items, users, imagined, interactions = (
         pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("items", "users", "synthetic_items", "synthetic_interactions")
     )
-    assert items["summary"].str.starts_with("about ").all() and items["problem"].null_count() == len(items) == dataset.n_items
+    assert items["llm_summary"].str.starts_with("about ").all() and items["problem"].null_count() == len(items) == dataset.n_items
     # Chained: profiles are told the summaries, imagined items the profiles.
     user_prompts = [request.prompt.user for request in ScriptedGenerator.asked if request.prompt.name == "user_profile@1"]
     assert user_prompts and all("(about " in prompt for prompt in user_prompts)
@@ -150,7 +152,7 @@ def test_an_answer_that_is_never_usable_is_counted_and_leaves_a_gap(dataset: Dat
     sulking = dataset.items.with_columns(text=pl.when(pl.col("item_idx") == 4).then(pl.lit("sulk")).otherwise("text"))
     ledger = enrich(replace(dataset, items=sulking), settings_of(items={}), tmp_path, tmp_path / "calls", Likeness(sulking))
     problems = dict(
-        pl.read_parquet(tmp_path / "items.parquet").filter(pl.col("summary").is_null()).select("item_idx", "problem").iter_rows()
+        pl.read_parquet(tmp_path / "items.parquet").filter(pl.col("llm_summary").is_null()).select("item_idx", "problem").iter_rows()
     )
     assert problems == {4: "no JSON in the answer"}
     assert ledger.failures == {"no JSON in the answer": 3}
@@ -192,7 +194,7 @@ def test_a_budget_ends_the_stage_with_what_there_is(dataset: Dataset, tmp_path: 
     ledger = enrich(dataset, config, tmp_path, tmp_path / "calls", Likeness(dataset.items))
     items, users = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("items", "users"))
     assert ledger.stopped_by == "tokens" and ledger.calls == 10
-    assert items["summary"].is_not_null().sum() == 10 and users["profile"].null_count() == len(users) > 0
+    assert items["llm_summary"].is_not_null().sum() == 10 and users["profile"].null_count() == len(users) > 0
     assert ledger.left_out == len(items) - 10 + len(users)
 
 
@@ -227,7 +229,7 @@ def enriched_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "enrich": {"generator": SCRIPTED, "items": {}, "synthetic": {"below": 8, "n": 2}},
         "encoders": {
             "plain": {"use": "tfidf", "dim": 8},
-            "enriched": {"use": "tfidf", "dim": 8, "text": "{title}[. {summary}][. {keywords}]"},
+            "enriched": {"use": "tfidf", "dim": 8, "text": "{title}[. {llm_summary}][. {llm_keywords}]"},
         },
         "rankers": {
             "popularity": {"use": "popularity"},
@@ -247,7 +249,9 @@ def test_enriched_text_reaches_the_encoder_that_names_it_and_no_other(enriched_r
         "plain": dataset.items["text"].to_list(),
         "enriched": [
             f"{title}. {summary}. {', '.join(keywords)}"
-            for title, summary, keywords in zip(dataset.items["title"], summaries["summary"], summaries["keywords"].to_list(), strict=True)
+            for title, summary, keywords in zip(
+                dataset.items["title"], summaries["llm_summary"], summaries["llm_keywords"].to_list(), strict=True
+            )
         ],
     }
     for name, read in texts.items():
@@ -313,7 +317,7 @@ def test_the_cost_of_enrichment_is_part_of_what_stands_on_it(enriched_run: Run) 
         ({"enrich": {"generator": {**SCRIPTED, "temprature": 1}, "items": {}}}, "enrich.generator.temprature: unknown key"),
         ({"enrich": {"generator": SCRIPTED, "items": {"prompt": "sumary"}}}, "no prompt called 'sumary'; built in: "),
         ({"enrich": {"generator": SCRIPTED, "items": {}, "budget": {"money": -1}}}, "enrich.budget.money: input should be greater than 0"),
-        ({"encoders": {"a": {"use": "tfidf", "text": "{title} {summary}"}}}, "encoders.a.text names what the enrich stage writes"),
+        ({"encoders": {"a": {"use": "tfidf", "text": "{title} {llm_summary}"}}}, "encoders.a.text names what the enrich stage writes"),
         ({"rankers": {"p": {"use": "popularity", "synthetic": True}}}, "rankers.p.synthetic needs what the enrich stage imagines"),
     ],
 )

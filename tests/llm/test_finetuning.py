@@ -51,7 +51,7 @@ def gradients(model: Path, **changes: Any) -> tuple[float, dict[str, torch.Tenso
     texts = [*TEXTS, *objective.prepare(data)]
     tuner = _begin(settings, str(model), texts, objective, 0)
     torch.manual_seed(0)
-    _start_vectors(tuner, settings, Path())
+    _start_vectors(tuner, settings)
     tuner.network = objective.network(8)
     batch = objective.batches(0, np.random.default_rng(0))[0]
     tuner.eval()

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import BaseModel
 
 from genre.component import build
+from genre.llm.answers import Invented, Profile, Summary
 from genre.llm.backbone import load_backbone
 from genre.llm.decoding import complete
+from genre.llm.form import Blank, Form, Letters, blanks
 from genre.llm.generation import Choices, Completion, Generator, Request, Schema
 from genre.llm.generation_local import LocalGenerator
 from genre.llm.prompts import Prompt, PromptTemplate
@@ -88,6 +91,7 @@ def test_an_answer_with_choices_is_one_of_them_whatever_the_model_would_say(writ
 def test_an_answer_with_a_schema_begins_as_it_must(writer: Path) -> None:
     assert texts_of(local(writer), request_of("hello", schema=SCHEMA))[0].startswith('{"summary": "')
     assert Schema("n", json.dumps({"properties": {"n": {"type": "array"}}})).opening == '{"n": '
+    assert Schema("n", json.dumps({"properties": {"n": {"type": "array", "items": {"type": "string"}}}})).opening == '{"n": ["'
 
 
 @pytest.mark.parametrize(
@@ -160,3 +164,48 @@ def test_out_of_memory_names_what_to_lower(writer: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(type(generator.backbone.model), "forward", full)
     with pytest.raises(RuntimeError, match=r"generator local: memory ran out .* Lower batch_size or max_prompt_tokens"):
         texts_of(generator, request_of("hello"))
+
+
+@pytest.mark.parametrize("model", [Summary, Profile, Invented])
+def test_a_form_is_filled_in_whatever_the_model_would_say(writer: Path, model: type[BaseModel]) -> None:
+    """Random weights write rubbish, but rubbish of the right form, or none: it never breaks."""
+    generator, schema = local(writer, batch_size=5), Schema.of(model)
+    requests = [request_of(f"{n}", schema=schema, temperature=1.5, seed=n, max_tokens=200) for n in range(20)]
+    for text in texts_of(generator, *requests):
+        model.model_validate(json.loads(text))
+
+
+def test_a_form_that_runs_out_of_room_is_no_answer(writer: Path) -> None:
+    text = texts_of(local(writer), request_of("x", schema=Schema.of(Summary), max_tokens=9))[0]
+    assert text.startswith('{"summary": "') and not complete(text)
+
+
+def test_a_form_by_hand(writer: Path) -> None:
+    """A script instead of a model: what it would say next is taken where it makes sense, and what is between is given."""
+    tokenizer = load_backbone(str(writer)).tokenizer
+    letters = Letters(tokenizer, len(tokenizer))
+
+    def filled(*said: str) -> str:
+        form, script = Form([Blank("a"), Blank("b", 3)], letters, 40), [token for text in said for token in letters.ids(text)]
+
+        def choose(sensible_V: torch.Tensor) -> int:
+            assert sensible_V[script[0]], f"{letters.texts[script[0]]!r} does not make sense here"
+            return script.pop(0)
+
+        written = []
+        while not form.done:
+            written.append(form.write(choose))
+        assert not script
+        assert form.text.startswith('{"a": "' + tokenizer.decode(written[:-1]))
+        return form.text
+
+    assert filled("Ran", '"', "x", '"', ",", "y", '"', "]") == '{"a": "Ran", "b": ["x", "y"]}'
+    # The fourth would be too many, and a repeated entry ends the list.
+    assert filled("Ran", '"', "x", '"', ",", "y", '"', ",", "z", '"') == '{"a": "Ran", "b": ["x", "y", "z"]}'
+    with pytest.raises(AssertionError, match="does not make sense here"):
+        filled('"')  # an empty text says nothing
+
+
+def test_schemas_of_other_types_are_no_forms() -> None:
+    assert blanks(SCHEMA) is None
+    assert blanks(Schema.of(Summary)) == [Blank("summary"), Blank("keywords", 8)]

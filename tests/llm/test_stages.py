@@ -16,6 +16,7 @@ from genre.data.dataset import Dataset
 from genre.data.splitting import TRAIN
 from genre.encoders.catalogue import CatalogueEncoder, load_vectors
 from genre.llm.tuning_data import tuning_data
+from genre.reporting import cost
 from genre.runs import Run
 
 SHAPE = {"vocabulary": 400, "dim": 16, "layers": 3, "heads": 2, "max_tokens": 64}
@@ -82,6 +83,16 @@ def test_for_production_it_is_tuned_on_everything_for_as_long_as_was_chosen(whol
     assert run.manifest("finetune").settings["finetune"]["epochs"] == chosen
     metrics = json.loads((run.path("finetune") / "metrics.json").read_text())
     assert metrics["frozen"] is None and metrics["epochs"] == chosen
+
+
+def test_a_rung_costs_what_its_model_cost(tiny_causal: Path, tmp_path: Path) -> None:
+    settings = WHOLE | {"pretrain": {"model": str(tiny_causal), "max_tokens": 64, **CHEAP}, "finetune": None}
+    settings |= {"encoders": {"own": WHOLE["encoders"]["plain"]}, "rankers": {"content": {"use": "content", "content": ["own"]}}}
+    (tmp_path / "cheap.yaml").write_text(yaml.safe_dump({name: section for name, section in settings.items() if section}))
+    run = genre.run(tmp_path / "cheap.yaml", folder=tmp_path / "run")
+    assert str(tiny_causal) in run.manifest("pretrain").inputs, "a changed model is another stage"
+    spent = [run.manifest(stage).cpu_seconds for stage in ("pretrain", "embed/own", "rank/content")]
+    assert cost(run, "rank/content")[1] == pytest.approx(sum(spent))
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,13 @@ import polars as pl
 from genre.data.text import fields, render
 from genre.types import Histories, Ints
 
-COLUMNS = {"summary": pl.String(), "keywords": pl.List(pl.String())}
-"""What templates may name besides the catalogue's own columns, once items are summarised."""
+COLUMNS = {"llm_summary": pl.String(), "llm_keywords": pl.List(pl.String())}
+"""What templates may name besides the catalogue's own columns, once items are summarised; named so that no catalogue has them already."""
 ITEMS, USERS, IMAGINED, SYNTHETIC = "items.parquet", "users.parquet", "synthetic_items.parquet", "synthetic_interactions.parquet"
 
 
 def with_summaries(items: pl.DataFrame, summaries: pl.DataFrame | None) -> pl.DataFrame:
-    """The catalogue with the enriched columns, null where nothing was written; the catalogue's own columns of these names give way."""
-    items = items.drop(COLUMNS, strict=False)
+    """The catalogue with the enriched columns, null where nothing was written."""
     if summaries is None:
         return items.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items())
     return items.join(summaries.select("item_idx", *COLUMNS), on="item_idx", how="left", maintain_order="left")

@@ -34,11 +34,15 @@ class Encoder(Component):
         dim: PositiveInt | None = None
         """Keep only this many principal components; None keeps all."""
         text: Template | None = None
-        """What it reads of an item, as a template over the catalogue's columns, and over `{summary}` and `{keywords}` of the enrich stage;
-        None reads data.text."""
+        """What it reads of an item, as a template over the catalogue's columns and, once items are summarised, `{llm_summary}` and
+        `{llm_keywords}`; None reads data.text."""
 
         def stages(self) -> tuple[str, ...]:
             """Stages of the run whose model it reads."""
+            return ()
+
+        def files(self) -> tuple[Path, ...]:
+            """Files and folders it reads, so that it encodes anew when they change."""
             return ()
 
     def within(self, run: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import PositiveInt, field_validator
 
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
-from genre.llm.model_files import STAGES, cache_folder, locate
+from genre.llm.model_files import STAGES, cache_folder, files_of, locate
 from genre.progress import track
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class LanguageModelEncoder(Encoder):
         def stages(self) -> tuple[str, ...]:
             """See Encoder.Config.stages."""
             return (self.model,) if self.model in STAGES else ()
+
+        def files(self) -> tuple[Path, ...]:
+            """See Encoder.Config.files."""
+            return () if self.model in STAGES else files_of(self.model)
 
     config: Config
 

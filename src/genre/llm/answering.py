@@ -73,6 +73,8 @@ def ask(
             for place, outcome in zip(batch, outcomes, strict=True):
                 answers[place] = _read(questions[place], outcome)
                 if (problem := answers[place].problem) is not None:
+                    if isinstance(outcome, Failure) and problem not in ledger.failures:
+                        log.warning("%s: %s: %s; more of the kind are only counted", what, problem, outcome.detail)
                     ledger.failures[problem] += 1
                     failed.append(place)
                 silent = silent + 1 if isinstance(outcome, Failure) else 0

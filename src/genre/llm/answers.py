@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from genre.llm.prompts import one_line
 
+WORD = re.compile(r"\w")
 WORDS, LONGEST_WORD, LONGEST_TITLE, LONGEST_SENTENCE = 8, 40, 120, 400
 
 
 def _cut(longest: int) -> AfterValidator:
-    return AfterValidator(lambda text: one_line(text, longest))
+    """One line of at most so many characters, in Python and not in the JSON schema: servers differ in what they know of patterns."""
+
+    def cut(text: str) -> str:
+        # Punctuation alone, as small models like it, says nothing.
+        if not WORD.search(text):
+            raise ValueError("says nothing")
+        return one_line(text, longest)
+
+    return AfterValidator(cut)
 
 
 def _few(words: Any) -> Any:
@@ -20,11 +30,9 @@ def _few(words: Any) -> Any:
     return list(dict.fromkeys(words))[:WORDS] if isinstance(words, list) and all(isinstance(word, str) for word in words) else words
 
 
-Text = Field(min_length=1, pattern=r"\w")
-"""A text with at least one letter or digit: punctuation alone, as small models like it, says nothing."""
-Sentence = Annotated[str, Text, _cut(LONGEST_SENTENCE)]
-Title = Annotated[str, Text, _cut(LONGEST_TITLE)]
-Words = Annotated[list[Annotated[str, Text, _cut(LONGEST_WORD)]], BeforeValidator(_few), Field(min_length=1)]
+Sentence = Annotated[str, _cut(LONGEST_SENTENCE)]
+Title = Annotated[str, _cut(LONGEST_TITLE)]
+Words = Annotated[list[Annotated[str, _cut(LONGEST_WORD)]], BeforeValidator(_few), Field(min_length=1, max_length=WORDS)]
 
 
 class Answer(BaseModel):

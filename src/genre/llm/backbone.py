@@ -99,6 +99,8 @@ def load_backbone(
         if head:
             raise ValueError(f"model {name!r} is an encoder and a decoder; take one that is causal or masked")
         model = model.get_encoder()
+    if not head and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # it is read by nothing here, and random where the weights come from a model that predicts tokens
     _let_pad(tokenizer)
     return Backbone(name, kind, tokenizer, model.eval().to(place), place)
 

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genre.llm.form import Form
 from genre.llm.generation import Request
 from genre.llm.trie import TokenTrie
 
@@ -23,10 +24,10 @@ NUCLEUS = 0.95
 class Row:
     """One answer while it is written. Its randomness is its own, so it does not depend on the rows beside it."""
 
-    def __init__(self, request: Request, ends: set[int], trie: TokenTrie | None, tokenizer: Any) -> None:
+    def __init__(self, request: Request, ends: set[int], tokenizer: Any, trie: TokenTrie | None = None, form: Form | None = None) -> None:
         import torch
 
-        self.request, self.ends, self.trie, self.tokenizer = request, ends, trie, tokenizer
+        self.request, self.ends, self.trie, self.form, self.tokenizer = request, ends, trie, form, tokenizer
         self.written: list[int] = []
         self.done = False
         self._chance = torch.Generator().manual_seed(request.seed)
@@ -34,6 +35,8 @@ class Row:
     @property
     def text(self) -> str:
         """What has been written, after what was put into the model's mouth."""
+        if self.form is not None and self.form.done:
+            return self.form.text
         kept = self.written[:-1] if self.written and self.written[-1] in self.ends else self.written
         return self.request.opening + str(self.tokenizer.decode(kept, skip_special_tokens=True))
 
@@ -41,10 +44,14 @@ class Row:
         """Choose the next token, and know whether it was the last."""
         token = self._choose(logits_V)
         self.written.append(token)
-        # A small model would go on and on after the object that was asked for.
-        closed = self.request.schema is not None and complete(self.text)
-        self.done = token in self.ends or closed or len(self.written) >= self.request.max_tokens
+        self.done = self._ended(token) or len(self.written) >= self.request.max_tokens
         return token
+
+    def _ended(self, token: int) -> bool:
+        if self.form is not None:
+            return self.form.done
+        # A small model would go on and on after the object that was asked for.
+        return token in self.ends or (self.request.schema is not None and complete(self.text))
 
     def _choose(self, logits_V: Tensor) -> int:
         import torch
@@ -52,6 +59,8 @@ class Row:
         if self.trie is not None:
             allowed = torch.tensor(self.trie.allowed(tuple(self.written)))
             return int(allowed[self._pick(logits_V[allowed])])
+        if self.form is not None:
+            return self.form.write(lambda sensible_V: self._pick(logits_V.masked_fill(~sensible_V, -torch.inf)))
         return self._pick(logits_V)
 
     def _pick(self, logits_V: Tensor) -> int:

@@ -47,7 +47,7 @@ class UserProfiles(Settings):
     prompt: str = "user_profile@1"
     """A built-in by name and version, or your own file by its path."""
     text: Template = "{shown}"
-    """What is told of an item, as a template over the catalogue's columns, `{summary}` and `{keywords}` among them."""
+    """What is told of an item, as a template over the catalogue's columns, `{llm_summary}` and `{llm_keywords}` among them."""
     max_history: PositiveInt = 20
     """Newest training events that are told."""
     limit: PositiveInt | None = None
@@ -61,7 +61,7 @@ class UserProfiles(Settings):
 
 
 def summarise(dataset: Dataset, settings: ItemSummaries, ask: Ask[Summary]) -> pl.DataFrame:
-    """`item_idx, item_id, summary, keywords, problem`, a row for each item with text; where there is no summary, `problem` says why."""
+    """`item_idx, item_id, llm_summary, llm_keywords, problem`, a row for each item with text; `problem` says why there is none."""
     texts = dataset.items["text"]
     counts_N = dataset.training.item_counts(dataset.n_items)
     with_text = np.flatnonzero((texts != "").to_numpy())
@@ -74,8 +74,8 @@ def summarise(dataset: Dataset, settings: ItemSummaries, ask: Ask[Summary]) -> p
         {
             "item_idx": chosen.astype(np.int32),
             "item_id": dataset.items["item_id"].gather(chosen),
-            "summary": pl.Series([answer.value and answer.value.summary for answer in answers], dtype=pl.String),
-            "keywords": pl.Series([answer.value and answer.value.keywords for answer in answers], dtype=pl.List(pl.String)),
+            "llm_summary": pl.Series([answer.value and answer.value.summary for answer in answers], dtype=pl.String),
+            "llm_keywords": pl.Series([answer.value and answer.value.keywords for answer in answers], dtype=pl.List(pl.String)),
             "problem": pl.Series([answer.problem for answer in answers], dtype=pl.String),
         }
     )

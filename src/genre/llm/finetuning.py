@@ -99,7 +99,7 @@ def finetune(settings: FinetuneConfig, where: str, texts: Sequence[str], data: T
         low = low_precision(settings.precision, device)
         precision = "bfloat16" if low else "float32"
         log.info("finetune: %s, %d threads, matrix products in %s", device, torch.get_num_threads(), precision)
-        _start_vectors(tuner, settings, folder)
+        _start_vectors(tuner, settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             tuner.network = objective.network(tuner.bank.vectors_NK.shape[1])
@@ -160,7 +160,7 @@ def _begin(settings: FinetuneConfig, where: str, texts: Sequence[str], objective
     return Tuner(prefix, upper, pooling, min(settings.dim or backbone.dim, backbone.dim), settings)
 
 
-def _start_vectors(tuner: Tuner, settings: FinetuneConfig, folder: Path) -> None:
+def _start_vectors(tuner: Tuner, settings: FinetuneConfig) -> None:
     """The frozen model's vectors into the bank, and the projection where their whitening puts it."""
     tuner.eval()
     with torch.no_grad():

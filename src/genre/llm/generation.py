@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, NonNegativeFloat, PositiveInt
@@ -41,13 +42,14 @@ class Schema:
     @classmethod
     def of(cls, model: type[BaseModel]) -> Schema:
         """The schema of a pydantic model, its properties in their order."""
-        return cls(model.__name__.lower(), json.dumps(model.model_json_schema()))
+        return cls(model.__name__.lower(), json.dumps(model.model_json_schema() | {"additionalProperties": False}))
 
     @property
     def opening(self) -> str:
         """How an answer begins: `{"summary": "` where `summary` is the first property, and a text."""
         name, first = next(iter(json.loads(self.text)["properties"].items()))
-        return f'{{"{name}": "' if first.get("type") == "string" else f'{{"{name}": '
+        texts = first.get("type") == "array" and first.get("items", {}).get("type") == "string"
+        return f'{{"{name}": ' + ('"' if first.get("type") == "string" else '["' if texts else "")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ class Generator(Component):
         """Money a million tokens written cost."""
         batch_size: PositiveInt = 8
         """Requests handed over at a time: the most that a budget can be overrun by."""
+
+        def files(self) -> tuple[Path, ...]:
+            """Files and folders it reads, so that it is asked anew when they change."""
+            return ()
 
     config: Any
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from genre.llm.decoding import Row, decode
+from genre.llm.form import Form, Letters, blanks
 from genre.llm.generation import Choices, Completion, Failure, Generator, Request
-from genre.llm.model_files import check_readable
+from genre.llm.model_files import check_readable, files_of
 from genre.llm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LocalGenerator(Generator):
-    """Any causal model that `genre.llm.backbone` reads. Answers with `choices` cannot leave them; one with a schema begins as it must."""
+    """Any causal model that `genre.llm.backbone` reads. With `choices` it can answer nothing else; a schema of texts is a form."""
 
     class Config(Generator.Config):
         use: str = "local"
@@ -39,6 +41,10 @@ class LocalGenerator(Generator):
         def _model_is_there(cls, model: str, info: ValidationInfo) -> str:
             check_readable(model, info)
             return model
+
+        def files(self) -> tuple[Path, ...]:
+            """See Generator.Config.files."""
+            return files_of(self.model)
 
     config: Config
 
@@ -111,7 +117,8 @@ class LocalGenerator(Generator):
         from genre.llm.memory import advice
 
         began, ends = time.perf_counter(), self._ends()
-        rows = [Row(request, ends, self._trie(request.choices, min(ends)), self.backbone.tokenizer) for request in requests]
+        tokenizer = self.backbone.tokenizer
+        rows = [Row(request, ends, tokenizer, self._trie(request.choices, min(ends)), self._form(request)) for request in requests]
         with advice("generator local", "batch_size or max_prompt_tokens"):
             decode(self.backbone, tokens, rows)
         seconds = (time.perf_counter() - began) / len(requests)
@@ -129,6 +136,15 @@ class LocalGenerator(Generator):
         if not found:
             raise ValueError(f"generator local: {self.config.model} has no token that ends a text (eos_token), so it would never stop")
         return {int(token) for token in found}
+
+    def _form(self, request: Request) -> Form | None:
+        """What there is to be filled in, if the schema is of texts and lists of texts; any other is checked when it is written."""
+        fields = blanks(request.schema) if request.schema else None
+        return Form(fields, self._letters, request.max_tokens) if fields else None
+
+    @cached_property
+    def _letters(self) -> Letters:
+        return Letters(self.backbone.tokenizer, int(self.backbone.model.config.vocab_size))
 
     def _trie(self, choices: Choices | None, end: int) -> TokenTrie | None:
         """The trie of some choices, each of them with the token that ends it; the last one is kept."""

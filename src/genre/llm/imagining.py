@@ -40,7 +40,7 @@ class SyntheticItems(Settings):
     prompt: str | None = None
     """A built-in by name and version, or your own file by its path; None takes new_item@1, or next_item@1 to choose."""
     text: Template = "{shown}"
-    """What is told of an item, as a template over the catalogue's columns, `{summary}` and `{keywords}` among them."""
+    """What is told of an item, as a template over the catalogue's columns, `{llm_summary}` and `{llm_keywords}` among them."""
     temperature: NonNegativeFloat = 0.8
     """Above 0, or the n items of a user would be one."""
     max_tokens: PositiveInt = 120

@@ -132,7 +132,10 @@ def pretrain(settings: PretrainConfig, texts: Iterable[str], seed: int, folder: 
         reader = Reader(backbone, settings.hidden_share)
         ids, kept_ids = (_ids(backbone, part) for part in (learnt, kept))
         low = low_precision(settings.precision, backbone.device)
-        log.info("pretrain: %s documents, %s tokens", f"{len(ids):,}", f"{sum(map(len, ids)):,}")
+        log.info(
+            "pretrain: %s documents, %s tokens; %s, %d threads, matrix products in %s",
+            f"{len(ids):,}", f"{sum(map(len, ids)):,}", backbone.device, torch.get_num_threads(), "bfloat16" if low else "float32",
+        )  # fmt: skip
 
         def batches(epoch: int, rng: np.random.Generator) -> Sequence[list[list[Piece]]]:
             rows = plan([len(one) for one in ids], size, rng)

@@ -35,14 +35,14 @@ class PromptTemplate:
     Everything that a template inserts passes `quoted`, whether its author thinks of it or not.
     """
 
-    def __init__(self, name: str, source: str) -> None:
+    def __init__(self, name: str, source: str, files: tuple[Path, ...] = ()) -> None:
         system, mark, user = source.partition(f"\n{USER}\n")
         if not mark or not user.strip():
             raise ValueError(f"prompt {name}: needs a line '{USER}' with the question below it")
         environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, finalize=quoted, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
         )
-        self.name, self.source = name, source
+        self.name, self.source, self.files = name, source, files
         try:
             self._system, self._user = environment.from_string(system.strip()), environment.from_string(user.strip())
         except TemplateError as error:
@@ -59,7 +59,7 @@ class PromptTemplate:
         if path.suffix == ".j2":
             if not path.is_file():
                 raise ValueError(f"prompt {name!r}: there is no such file")
-            return cls(path.name, path.read_text(encoding="utf-8"))
+            return cls(path.name, path.read_text(encoding="utf-8"), (path,))
         wanted, _, version = name.partition("@")
         there = built_in()
         versions = there.get(wanted, [])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def lengths(self) -> list[int]:
         """Tokens a text; 0 for one that says nothing."""
         return [len(ids) if counted.any() else 0 for ids, counted in zip(self.ids, self.counted, strict=True)]

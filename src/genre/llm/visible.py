@@ -41,7 +41,8 @@ class Visible:
             HeldOutError: one is not.
         """
         item_idx_L = np.asarray(item_idx_L, np.int64)
-        strange = item_idx_L[~np.isin(user * self._n_items + item_idx_L, self._pairs)]
+        pair_L = user * self._n_items + item_idx_L
+        strange = item_idx_L[np.searchsorted(self._pairs, pair_L, "right") == np.searchsorted(self._pairs, pair_L, "left")]
         if len(strange):
             raise HeldOutError(f"item {strange[0]} is no training interaction of user {user}; nothing that is held out may enter a prompt")
         return item_idx_L

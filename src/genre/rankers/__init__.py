@@ -48,6 +48,10 @@ class Ranker(Component):
             """Whether it learns from lists that were shown, where there are any."""
             return False
 
+        def files(self) -> tuple[Path, ...]:
+            """Files and folders it reads, so that it learns anew when they change."""
+            return ()
+
     @abstractmethod
     def fit(self, training: Training, folder: Path) -> None:
         """Learn. `folder` is for checkpoints and TensorBoard: fitting again in the same folder goes on where it was killed."""

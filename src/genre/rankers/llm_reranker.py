@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationInfo, field
 from genre.component import Arrays
 from genre.data.text import Template, render
 from genre.index import top_k
-from genre.llm.model_files import check_readable
+from genre.llm.model_files import check_readable, files_of
 from genre.llm.prompts import PromptTemplate, quoted
 from genre.progress import track
 from genre.rankers import Ranker
@@ -77,6 +77,10 @@ class LLMReranker(Ranker):
         def members(self) -> tuple[str, ...]:
             """See Ranker.Config.members."""
             return (self.of,)
+
+        def files(self) -> tuple[Path, ...]:
+            """See Ranker.Config.files."""
+            return (*files_of(self.model), *PromptTemplate.load(self.prompt).files)
 
     config: Config
 
