@@ -29,7 +29,7 @@ class EventLogReader(Reader):
         use: str = "event_log"
         path: DataPath
         """The archive."""
-        base: Annotated[SerializeAsAny[Reader.Config], Chosen(Reader)] | None = None
+        base: Annotated[SerializeAsAny[Reader.Config], Chosen(Reader, without=("event_log",))] | None = None
         """What the recommender was trained on before there was a log: its interactions come first, its items are the catalogue's start."""
         ignore: list[str] = Field(default_factory=lambda: ["hide", "dislike", "report"])
         """Event types that are no interactions, besides impressions and searches."""

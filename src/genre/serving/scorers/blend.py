@@ -27,7 +27,7 @@ class BlendScorer(Scorer):
         self.members, self.weight_M, self.covariance_MM = members, state["weight_M"][used], state["covariance_MM"][np.ix_(used, used)]
         self.centres, self.scales = state["centre_M"][used].tolist(), state["scale_M"][used].tolist()
         self.by_query = bool(state["by_query"][0])
-        self._by_item: npt.NDArray[np.float32] = np.zeros((len(members), 0), np.float32)
+        self._by_item = (-1, np.zeros((len(members), 0), np.float32))
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
@@ -54,12 +54,13 @@ class BlendScorer(Scorer):
 
     def weights(self, n: int) -> npt.NDArray[np.float32]:
         """Each member's weight for the first n items, shape (M, N), or (M, 1) where all know all; as BlendRanker has it."""
-        weight_MN = self._by_item
-        if weight_MN.shape[1] in (1, n):
+        (asked, weight_MN) = self._by_item
+        if asked == n:
             return weight_MN
         found = [member.known(n) for member in self.members]
         known_MN = np.stack(np.broadcast_arrays(*(np.ones(1, bool) if each is None or each.all() else each for each in found)))
-        self._by_item = weight_MN = weights_by_item(self.weight_M, self.covariance_MM, known_MN)
+        weight_MN = weights_by_item(self.weight_M, self.covariance_MM, known_MN)
+        self._by_item = (n, weight_MN)
         return weight_MN
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
