@@ -24,7 +24,7 @@ EXAMPLES, LIST, HISTORY = 2, 10, 10
 
 
 def ladder(folders: Sequence[Path]) -> Ladder:
-    """The rungs of a run; of several runs that differ only in their seed, the mean over seeds.
+    """The rungs of a run; of several runs that differ only in their seeds, the mean over seeds.
 
     Raises:
         FileNotFoundError: a run, or its evaluation, is missing.
@@ -33,8 +33,9 @@ def ladder(folders: Sequence[Path]) -> Ladder:
     runs = [(Run(folder), load_run_config(folder)) for folder in folders]
     first = runs[0][1]
     for run, config in runs:
-        if config.model_copy(update={"seed": first.seed, "name": first.name}) != first:
-            raise ValueError(f"{run.folder} differs from {folders[0]} in more than its seed and name; their mean would mean nothing")
+        data = config.data.model_copy(update={"seed": first.data.seed})
+        if config.model_copy(update={"seed": first.seed, "name": first.name, "data": data}) != first:
+            raise ValueError(f"{run.folder} differs from {folders[0]} in more than its seeds and name; their mean would mean nothing")
     steps = [[_step(run, config, name) for name in _rungs(run, config)] for run, config in runs]
     return climb(merge(steps), first.evaluate.main)
 
