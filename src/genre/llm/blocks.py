@@ -60,7 +60,7 @@ class Blocks:
         self.list = list_of(backbone)
         self._tuples = False
         hook = self.list[0].register_forward_hook(self._note)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what a model keeps from its first call may be needed for gradients later
             self._call(torch.zeros((1, 1), dtype=torch.long), torch.ones((1, 1), dtype=torch.long))
         hook.remove()
 
@@ -94,7 +94,7 @@ class Blocks:
         states: Tensor = out.last_hidden_state if self.normed else seen[0]
         return states.float()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def check_halves(self, n: int) -> None:
         """Whether what the lower half gives is all that the upper half needs.
 
