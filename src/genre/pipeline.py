@@ -93,7 +93,8 @@ def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
         dataset = Dataset.load(run.path("prepare"))
         enrich_data(dataset, settings, folder, run.folder / "calls.sqlite", Likeness(dataset.items), config.seed)
 
-    run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, force=force)
+    files = settings.generator.files()
+    run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, files, force)
 
 
 def pretrain(config: GenreConfig, run: Run, force: bool = False) -> None:
@@ -177,7 +178,7 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
-    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, force=force)
+    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, settings.files(), force)
 
 
 def read_chosen(run: Run) -> dict[str, Any]:
