@@ -100,7 +100,8 @@ def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
         dataset = Dataset.load(run.path("prepare"))
         enrich_data(dataset, settings, folder, run.folder / "calls.sqlite", Likeness(dataset.items), config.seed)
 
-    run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, force=force)
+    files = settings.generator.files()
+    run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, files, force)
 
 
 def pretrain(config: GenreConfig, run: Run, force: bool = False) -> None:

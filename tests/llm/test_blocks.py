@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, T5Config, T5Model
 
 from genre.llm.backbone import Backbone, load_backbone
 from genre.llm.blocks import Blocks, cut
@@ -78,6 +78,16 @@ def test_layers_of_mixed_attention_keep_their_places(tmp_path: Path, tiny_causal
     with torch.inference_mode():
         whole = blocks(ids, mask)
         assert torch.allclose(blocks.upper(3, blocks.lower(3, ids, mask), ids, mask)[mask.bool()], whole[mask.bool()], atol=1e-6)
+
+
+def test_a_model_whose_blocks_need_more_than_states_is_refused(tmp_path: Path, tiny_causal: Path, tiny_masked: Path) -> None:
+    shape = T5Config(vocab_size=320, d_model=16, d_kv=8, d_ff=32, num_layers=3, num_heads=2, decoder_start_token_id=0)
+    T5Model(shape).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_causal).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="cannot be run in two halves"):
+        Blocks(load_backbone(str(tmp_path)), normed=True).check_halves(2)
+    for folder in (tiny_causal, tiny_masked):
+        Blocks(load_backbone(str(folder)), normed=True).check_halves(2)
 
 
 def test_cut_drops_what_is_above_for_good(tiny_causal: Path, tmp_path: Path) -> None:

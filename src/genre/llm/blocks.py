@@ -60,7 +60,7 @@ class Blocks:
         self.list = list_of(backbone)
         self._tuples = False
         hook = self.list[0].register_forward_hook(self._note)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what a model keeps from its first call may be needed for gradients later
             self._call(torch.zeros((1, 1), dtype=torch.long), torch.ones((1, 1), dtype=torch.long))
         hook.remove()
 
@@ -93,6 +93,24 @@ class Blocks:
             hook.remove()
         states: Tensor = out.last_hidden_state if self.normed else seen[0]
         return states.float()
+
+    @torch.no_grad()
+    def check_halves(self, n: int) -> None:
+        """Whether what the lower half gives is all that the upper half needs.
+
+        Raises:
+            ValueError: it is not, as where blocks hand something beside their states from one to the next.
+        """
+        ids_BT = torch.arange(1, 9)[None]
+        mask_BT = torch.ones_like(ids_BT)
+        whole_BTD, why = self(ids_BT, mask_BT), "other states come out"
+        try:
+            halves_BTD = self.upper(n, self.lower(n, ids_BT, mask_BT), ids_BT, mask_BT) if n else whole_BTD
+            fits = torch.allclose(halves_BTD, whole_BTD, rtol=1e-3, atol=1e-3 * float(whole_BTD.abs().mean()))
+        except (IndexError, TypeError, ValueError) as error:
+            fits, why = False, str(error)
+        if not fits:
+            raise ValueError(f"{self.backbone.name} cannot be run in two halves ({why}): take another model")
 
     def below(self, n: int) -> nn.ModuleList:
         """All that decides what enters block n: the blocks below it, and whatever else the model has."""

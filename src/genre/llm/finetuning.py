@@ -149,6 +149,7 @@ def _begin(settings: FinetuneConfig, where: str, texts: Sequence[str], objective
         raise ValueError(f"finetune.top: {settings.top} blocks shall learn, but {where} has {backbone.depth} below finetune.layer")
     blocks = Blocks(backbone, normed=whole)
     first = backbone.depth - settings.top
+    blocks.check_halves(first)
     tokens = tokenize(backbone, texts, settings.prefix, settings.max_tokens)
     if not any(tokens.lengths):
         raise ValueError("finetune: no item has a text; say under data.text what items say")
