@@ -160,10 +160,8 @@ def engine_table(folder: Path, repeats: int) -> None:
         cells = [f"{ms:.2f}" for ms in (spent / repeats * 1000, np.median(walls), np.quantile(walls, 0.99))]
         print("|", " | ".join([name, *cells, f"{late / repeats:.0%}", slowest]), "|")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(
-        f"\n{len(ids):,} items, histories of 50, lists of 20, {repeats} requests a row; loaded in {ready:.1f} s ({burnt:.1f} s CPU); peak {memory:.0f} MB;"
-    )
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
+    print(f"\n{len(ids):,} items, histories of 50, lists of 20, {repeats} requests a row; load average {os.getloadavg()[0]:.1f} on", end=" ")
+    print(f"{os.cpu_count()} cores. Loaded in {ready:.1f} s, {burnt:.1f} s of them CPU, verified and warmed up; peak {memory:.0f} MB.")
 
 
 def main() -> None:

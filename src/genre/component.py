@@ -112,6 +112,7 @@ EXTRAS = {
     "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "llm",
     "fastapi": "serve", "uvicorn": "serve", "orjson": "serve", "sqlalchemy": "serve", "alembic": "serve", "structlog": "serve",
     "prometheus_client": "serve", "httpx": "serve", "psycopg": "postgres",
+    "onnx": "publish", "onnxruntime": "serve", "faiss": "ann",
 }  # fmt: skip
 
 
