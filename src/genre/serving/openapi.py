@@ -52,7 +52,8 @@ def documented(
         scope: what its key must be good for; None needs no key.
         content: of the request's body, by media type, where `body` alone does not say it.
         text: the media type of an answer that is not JSON.
-        rows: the body is judged row by row, and the answer itself comes with 422 where no row was good.        models: others that `content` refers to.
+        rows: the body is judged row by row, and the answer itself comes with 422 where no row was good.
+        models: others that `content` refers to.
     """
     codes = {*problems, *((401, 403, 429, 503) if scope else ()), *((400, 413, 415, 422) if body or content else ())}
     success: dict[str, Any] = {"description": "Done."}
