@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -304,6 +305,55 @@ def backup(
         return
     made = back_up_run(run)
     out.print(f"{made.file}   {made.bytes:,} bytes, verified   sha256 {made.sha256}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def update(
+    run: RunFolder,
+    share: Annotated[
+        float, typer.Option(min=0.001, max=0.49, help="The newest share of interactions that both models are judged on.")
+    ] = 0.1,
+    tolerance: Annotated[float, typer.Option(min=0, help="So much the new model may lose, as a share of the current one's ndcg@10.")] = 0.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Publish it, but do not let it serve.")] = False,
+    every: Annotated[float | None, typer.Option(min=0.01, help="Hours from one update to the next, for ever.")] = None,
+    database: StoreUrl = None,
+) -> None:
+    """Train on what the server logged, compare with the model that serves on the newest events, publish only if not worse.
+
+    Example: `genre update runs/shop`   In the background: `genre update runs/shop --every 6`
+    """
+    from genre.updating import update as update_run
+
+    while True:
+        found = update_run(run, database=database, share=share, tolerance=tolerance, promote=not wait)
+        out.print(
+            f"ndcg@10 on the newest events of {found.queries:,} users: serving {found.current}, new {found.candidate}, "
+            f"difference {found.difference.mean:+.4f} ({found.difference.low:+.4f} to {found.difference.high:+.4f})",
+            highlight=False,
+            soft_wrap=True,
+        )
+        out.print(f"published {found.model}" if found.model else "worse: not published", highlight=False)
+        if every is None:
+            return
+        time.sleep(every * 3600)
+
+
+@app.command()
+def forget(
+    run: RunFolder,
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+    database: StoreUrl = None,
+) -> None:
+    """Erase a person: events, lists shown, attributes, archive, copies, training data, bundles.
+
+    Example: `genre forget runs/shop 42`
+    """
+    from genre.serving.erasure import forget as erase
+    from genre.serving.operating import who
+
+    gone = erase(run, user, who(), database)
+    out.print(", ".join(f"{count:,} {what}" for what, count in gone.items()) or "nothing was known", highlight=False, soft_wrap=True)
+    out.print("your own source files are not touched; a running server forgets with its next model", highlight=False, soft_wrap=True)
 
 
 @keys_app.command("create")

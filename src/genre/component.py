@@ -113,6 +113,7 @@ EXTRAS = {
     "fastapi": "serve", "uvicorn": "serve", "orjson": "serve", "sqlalchemy": "serve", "alembic": "serve", "structlog": "serve",
     "prometheus_client": "serve", "httpx": "serve", "psycopg": "postgres",
     "gymnasium": "simulate",
+    "onnx": "publish", "onnxruntime": "serve", "faiss": "ann",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import genre
 from genre.bundle import Bundle
 from genre.config import load_run_config, parse_config
 from genre.pipeline import publish
@@ -50,6 +51,13 @@ def test_versions_count_changes(run: Run) -> None:
     assert Bundle.open(first).facts["surfaces"] == {}
     third = publish(config, run)  # back to what it was: the newest version, not the first one again
     assert int(third.name) == int(second.name) + 1
+
+
+def test_a_run_with_surfaces_ends_by_publishing(run: Run) -> None:
+    assert not (run.folder / "models").exists()
+    tree = load_run_config(run.folder).model_dump(mode="json")
+    genre.run(parse_config({**tree, "surfaces": {"home": {}}}, check_files=False), folder=run.folder)
+    assert list(Bundle.open(run.path("models/000001")).facts["surfaces"]) == ["home"]
 
 
 def test_eight_bits_keep_the_order_of_what_matters(tmp_path: Path) -> None:

@@ -49,10 +49,14 @@ def fitted(name: str, settings: dict[str, object], folder: Path) -> Ranker:
     return Ranker.load(folder / "saved")
 
 
-@pytest.mark.parametrize("name", sorted(set(BUILTINS) - {"blend"}))
+IDS_ONLY: dict[str, object] = {"embedding_dim": 8, "epochs": 1}
+CASES = [(name, SETTINGS.get(name, {})) for name in sorted(set(BUILTINS) - {"blend"})] + [("sequential", IDS_ONLY)]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=[*sorted(set(BUILTINS) - {"blend"}), "ids only"])
 @pytest.mark.parametrize("added", [0, 3])
-def test_scores_are_the_ranker_s(name: str, added: int, tmp_path: Path) -> None:
-    ranker = fitted(name, SETTINGS.get(name, {}), tmp_path)
+def test_scores_are_the_ranker_s(name: str, settings: dict[str, object], added: int, tmp_path: Path) -> None:
+    ranker = fitted(name, settings, tmp_path)
     scorer = load_scorer(tmp_path / "saved")
     assert scorer.encoders() == ranker.config.encoders()
     if added:
