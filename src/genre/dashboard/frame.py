@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from genre.dashboard.assets import ROOT, assets
 
@@ -68,7 +69,7 @@ def environment() -> Environment:
         "percent": percent,
         "number": number,
         "ms": milliseconds,
-        "when": when,
+        "when": _time,
         "q": in_address,
         "image": image,
         "local": local,
@@ -99,6 +100,10 @@ def milliseconds(value: float | None) -> str:
 def when(seconds: float | None) -> str:
     """Unix seconds as a time in UTC."""
     return "–" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _time(seconds: float | None) -> str:
+    return when(seconds) if seconds is None else Markup("<time>{}</time>").format(when(seconds))
 
 
 def in_address(value: str) -> str:
