@@ -130,7 +130,12 @@ def test_the_keyboard_reaches_the_content_first(browser: Any, server: str) -> No
 def test_what_cannot_be_undone_is_asked_about(browser: Any, server: str) -> None:
     page = opened(browser, f"{server}/page/full/models")
     asked: list[str] = []
-    page.on("dialog", lambda dialog: asked.append(dialog.message))
+
+    def refuse(dialog: Any) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
     page.get_by_role("button", name="Roll back to 000011").click()
     assert asked == ["Answer with 000011 from now on?"]
     assert page.url.endswith("/page/full/models")
