@@ -249,7 +249,8 @@ def judge(
 ) -> Result:
     """A scorer's metrics on a part of the split, with the protocol in words."""
     settings = config.evaluate
-    truth = dataset.ground_truth(part, settings.users, config.data.seed)
+    everyone = dataset.ground_truth(part)
+    truth = everyone.draw(settings.users, config.data.seed)
     categories = category_shares(dataset.items[settings.category])[0] if settings.category else None
     counts_N = dataset.training.item_counts(dataset.n_items)
     protocol = f"{dataset.summary['protocol']}{'' if part == 'test' else ', validation'}"
@@ -261,7 +262,7 @@ def judge(
         protocol,
         settings,
         dataset.repeats,
-        dataset.left_out(part),
+        dataset.left_out(part, len(everyone)),
         what=f"evaluating {name}",
         asked=as_asked(truth.queries, truth.user_idx_B, len(dataset.users), enriched),
     )

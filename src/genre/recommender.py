@@ -26,7 +26,7 @@ from genre.policies.shelf import Shelf, unit
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.runs import Run
-from genre.types import Floats, Histories, Ints, Recommendation
+from genre.types import Floats, Histories, Ints, Recommendation, offsets_of
 
 BATCH = 256
 Vectors = npt.NDArray[np.float32]
@@ -250,7 +250,7 @@ class Recommender:
             return taken
         lengths = np.where(known < 0, 0, taken.lengths)
         keep = np.repeat(known >= 0, taken.lengths)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = offsets_of(lengths)
         return Histories(taken.item_idx_E[keep], taken.time_E[keep], offsets, np.where(known < 0, np.nan, taken.now_B))
 
 

@@ -86,7 +86,8 @@ def test_a_target_already_seen_is_dropped_unless_repeats_are_allowed(tmp_path: P
 def test_who_is_not_judged_is_counted_by_the_reason(tmp_path: Path) -> None:
     rows: list[Row] = [("once", "a", 1), *(("u", item, time) for time, item in enumerate("abc", 1))]
     rows += [("again", item, time) for time, item in enumerate("aba", 1)]
-    left_out = prepared(tmp_path, rows).left_out("test")
+    dataset = prepared(tmp_path, rows)
+    left_out = dataset.left_out("test", len(dataset.ground_truth("test")))
     assert left_out == {"users without an interaction in this part": 1, "users who had every item of it before": 1}
 
 

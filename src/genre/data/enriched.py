@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from genre.data.text import fields, render
-from genre.types import Histories, Ints
+from genre.types import Histories, Ints, offsets_of
 
 COLUMNS = {"llm_summary": pl.String(), "llm_keywords": pl.List(pl.String())}
 """What templates may name besides the catalogue's own columns, once items are summarised; named so that no catalogue has them already."""
@@ -53,7 +53,7 @@ def read_synthetic(folder: Path, n_users: int) -> Histories:
     if not rows["synthetic"].all():
         raise ValueError(f"{file}: a row is not flagged as synthetic; run the enrich stage again")
     counts = np.bincount(rows["user_idx"].to_numpy(), minlength=n_users)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     return Histories(rows["item_idx"].to_numpy(), np.full(len(rows), np.nan), offsets, np.full(n_users, np.nan))
 
 

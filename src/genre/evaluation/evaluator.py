@@ -95,7 +95,7 @@ def evaluate(
     """
     config = config or EvaluationConfig()
     _check(truth, len(catalogue))
-    truth = _distinct(truth)
+    truth = truth.distinct(repeats=True)  # bought twice in the test period is still one right item
     rank_E, masked_E, list_BK, n_nan = _rank(score, truth, asked or truth.queries, len(catalogue), config, repeats, what)
     main_E, other_E = (rank_E, masked_E) if repeats else (masked_E, rank_E)
     users, user_of_B = np.unique(truth.user_idx_B, return_inverse=True)
@@ -208,17 +208,6 @@ def _by_user(value_B: Values, user_of_B: Ints) -> Values:
 def _mean(value_B: Values) -> float:
     known = value_B[~np.isnan(value_B)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def _distinct(truth: GroundTruth) -> GroundTruth:
-    """Each target once a query: bought twice in the test period is still one right item."""
-    owner_E = truth.owner_E()
-    pairs = np.stack([owner_E, truth.target_E], axis=1)
-    first = np.sort(np.unique(pairs, axis=0, return_index=True)[1])
-    if len(first) == len(pairs):
-        return truth
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner_E[first], minlength=len(truth)))])
-    return GroundTruth(truth.queries, truth.target_E[first], offsets, truth.user_idx_B)
 
 
 def _check(truth: GroundTruth, n_items: int) -> None:
