@@ -27,11 +27,12 @@ from genre.policies.greedy import GreedyPolicy
 from genre.publishing.assembling import write_search
 from genre.publishing.tables import write_tables
 from genre.rankers.blend import BlendRanker
-from genre.rankers.content import ContentRanker, unit
+from genre.rankers.content import ContentRanker
 from genre.rankers.sequential import SequentialRanker
 from genre.rankers.transitions import TransitionsRanker
 from genre.serving.contract import PastEvent, RecommendRequest
 from genre.serving.engine import BundleEngine
+from genre.vectors import unit
 
 NOW = 1.8e9
 TERMS = 50_000

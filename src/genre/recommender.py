@@ -22,11 +22,12 @@ from genre.encoders.catalogue import CatalogueEncoder, load_vectors
 from genre.explanation import strongest_event
 from genre.policies import Policy
 from genre.policies.placing import slates
-from genre.policies.shelf import Shelf, unit
+from genre.policies.shelf import Shelf
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.runs import Run
 from genre.types import Floats, Histories, Ints, Recommendation, offsets_of
+from genre.vectors import unit
 
 BATCH = 256
 Vectors = npt.NDArray[np.float32]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genre.types import Histories, Ints
+from genre.types import Bools, Floats, Histories, Ints
 
 
 def sittings_E(histories: Histories, seconds: float | None) -> Ints:
@@ -18,6 +18,11 @@ def sittings_E(histories: Histories, seconds: float | None) -> Ints:
     if seconds is None:
         return np.arange(len(histories.item_idx_E))
     begins_E = np.ones(len(histories.item_idx_E), bool)
-    begins_E[1:] = ~(np.diff(histories.time_E) <= seconds)  # NaN compares false, so no clock means alone
+    begins_E[1:] = apart(histories.time_E, seconds)
     begins_E[histories.offsets[:-1][histories.lengths > 0]] = True
     return np.cumsum(begins_E) - 1
+
+
+def apart(time_E: Floats, seconds: float) -> Bools:
+    """Whether each entry but the first begins a sitting, by the clock alone. NaN compares false, so no clock means that each does."""
+    return ~(np.diff(time_E) <= seconds)

@@ -14,6 +14,7 @@ import polars as pl
 from genre.component import build
 from genre.encoders import Encoder
 from genre.encoders.catalogue import CatalogueEncoder, fit_catalogue
+from genre.vectors import unit
 
 
 class Likeness:
@@ -25,15 +26,10 @@ class Likeness:
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Cosines of shape (S, N); 0 where a text or an item says nothing."""
         encoder, vectors_ND = self._learnt
-        return _unit(encoder.encode_texts(texts)) @ vectors_ND.T
+        return unit(encoder.encode_texts(texts)) @ vectors_ND.T
 
     @cached_property
     def _learnt(self) -> tuple[CatalogueEncoder, npt.NDArray[np.float32]]:
         encoder = build(Encoder, {"use": "tfidf"})
         vectors_ND, transform = fit_catalogue(encoder, self.items)
-        return CatalogueEncoder(encoder, transform), _unit(vectors_ND)
-
-
-def _unit(vectors_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    length_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    return (vectors_ND / np.where(length_N1 > 0, length_N1, 1)).astype(np.float32)
+        return CatalogueEncoder(encoder, transform), unit(vectors_ND)

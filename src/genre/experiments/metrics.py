@@ -12,12 +12,8 @@ from pydantic import AfterValidator, Field, PositiveFloat
 
 from genre.component import Settings
 from genre.types import Floats
+from genre.vocabulary import EVENTS
 
-EVENT_TYPES = (
-    "impression", "view", "click", "open", "progress", "like", "rate", "save", "cart", "purchase", "share", "hide", "dislike", "report",
-    "search",
-)  # fmt: skip
-"""The vocabulary of the event log; `custom:anything` besides."""
 SHOWN = "exposure"
 """Stands for a row of the exposures log: one list that was shown."""
 
@@ -28,10 +24,10 @@ def check_event(name: str) -> str:
     Raises:
         ValueError: no such type; the message names the closest.
     """
-    if name in EVENT_TYPES or name == SHOWN or (name.startswith("custom:") and len(name) > 7):
+    if name in EVENTS or name == SHOWN or (name.startswith("custom:") and len(name) > 7):
         return name
-    near = difflib.get_close_matches(name, EVENT_TYPES, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(EVENT_TYPES)}, {SHOWN} (a list shown), or custom:NAME"
+    near = difflib.get_close_matches(name, EVENTS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(EVENTS)}, {SHOWN} (a list shown), or custom:NAME"
     raise ValueError(f"there is no event type {name!r}; {hint}")
 
 

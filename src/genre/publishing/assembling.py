@@ -22,7 +22,7 @@ from genre.publishing.scan import SCAN, write_scan
 from genre.publishing.tables import write_tables
 from genre.publishing.tower import TOWER, write_tower
 from genre.rankers import Ranker
-from genre.rankers.content import unit
+from genre.vectors import unit
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from genre.component import Arrays
+from genre.floor import floor_N
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
 from genre.types import Bools, Floats, Histories, Training
@@ -62,7 +63,7 @@ class EASERanker(Ranker):
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """Predicted touches; items that take no part just below the lowest, an empty history by popularity."""
-        from genre.rankers.neighbours import floor_N, recency_BN
+        from genre.rankers.neighbours import recency_BN
 
         history_BK = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds)[:, self.item_K]
         score_BK = (history_BK @ self.weight_KK).astype(np.float32)

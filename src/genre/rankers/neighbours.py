@@ -12,11 +12,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from genre.component import Arrays
+from genre.floor import floor_N
 from genre.rankers.fading import faded_E
 from genre.sittings import sittings_E
 from genre.types import Floats, Histories, Ints
 
-FLOOR = 1e-6
 ROWS_AT_ONCE = 256
 
 
@@ -62,11 +62,6 @@ def multiply(history_BN: Any, weights_NN: Any, popularity_N: npt.NDArray[np.floa
         rows = slice(start, start + ROWS_AT_ONCE)
         scores[rows] = (history_BN[rows] @ weights_NN).toarray()
     return np.where(scores > 0, scores, floor_N(popularity_N))
-
-
-def floor_N(popularity_N: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Below every score that says something, in the order of popularity: -FLOOR for a popularity of 0."""
-    return (FLOOR * (popularity_N / max(float(popularity_N.max(initial=0)), 1e-9) - 1.0)).astype(np.float32)
 
 
 def strongest(weights_NN: Any, k: int) -> Any:

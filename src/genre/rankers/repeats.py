@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from genre.component import Arrays
+from genre.floor import floor_N
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
 from genre.types import Bools, Histories, Training
@@ -39,7 +40,7 @@ class RepeatsRanker(Ranker):
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """The summed recency of each item's occurrences; items outside the history come after, by popularity."""
-        from genre.rankers.neighbours import floor_N, recency_BN
+        from genre.rankers.neighbours import recency_BN
 
         scores = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds).toarray()
         scores *= (self.count_N + 1) ** self.config.popularity_power

@@ -11,16 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model
 
 from genre.surfaces import Filter
 from genre.surfaces.expressions import check_size
+from genre.vocabulary import EVENTS
 
 Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Somebody's id, kept as given: no control characters."""
 Short = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Moment = Annotated[FiniteFloat, Field(ge=0, le=4e10)]
 """Unix seconds."""
-EVENTS = (
-    "impression", "view", "click", "open", "progress", "like", "rate", "save", "cart", "purchase", "share", "hide", "dislike", "report",
-    "search",
-)  # fmt: skip
 EventType = Annotated[str, Field(pattern=rf"^({'|'.join(EVENTS)}|custom:[A-Za-z0-9_.-]{{1,50}})$", examples=["click"])]
 NEGATIVE = ("hide", "dislike", "report")
 """Events after which an item is not shown to that user again."""

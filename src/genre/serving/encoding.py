@@ -22,10 +22,10 @@ from genre.encoders import Encoder
 from genre.encoders.text import texts_of
 from genre.encoders.tfidf import terms_of
 from genre.encoders.transform import Transform
-from genre.rankers.content import unit
 from genre.serving.growing import Rows
 from genre.serving.scorers.combined import Mean
 from genre.serving.scorers.dot import DotItems, DotReading
+from genre.vectors import unit
 
 log = logging.getLogger(__name__)
 

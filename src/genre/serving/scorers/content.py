@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 
 from genre.bundle import mapped
-from genre.rankers.content import unit
 from genre.serving.scorers import Query, Reading, Scorer, Scores
 from genre.serving.scorers.dot import DotItems, DotReading
 from genre.serving.scorers.recency import recency_L
+from genre.vectors import unit
 
 
 class ContentScorer(Scorer):

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.bundle import mapped
+from genre.floor import FLOOR, floor_N
 from genre.serving.growing import Growing
 from genre.serving.scorers import Query, Reading, Scorer, Scores
-from genre.serving.scorers.links import FLOOR, floor_N
 from genre.serving.scorers.recency import recency_L
 from genre.types import Ints
 

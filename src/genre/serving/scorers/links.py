@@ -12,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.bundle import mapped
+from genre.floor import FLOOR, floor_N
 from genre.index import top_k
 from genre.serving.growing import Growing
 from genre.serving.scorers import Query, Reading, Scorer, Scores
 from genre.serving.scorers.recency import recency_L
 from genre.types import Floats, Ints
-
-FLOOR = 1e-6
-"""As the rankers have it: what nothing points to scores between -FLOOR and 0, by popularity."""
 
 
 class LinksScorer(Scorer):
@@ -104,8 +102,3 @@ class Floor:
         """New items, which nobody touched."""
         self.values.append(np.full(m, -FLOOR, np.float32))
         self.sum, self.squares = self.sum - m * FLOOR, self.squares + m * FLOOR**2
-
-
-def floor_N(count_N: Floats) -> npt.NDArray[np.float32]:
-    """Below every score that says something, in the order of popularity."""
-    return (FLOOR * (count_N / max(float(count_N.max(initial=0)), 1e-9) - 1.0)).astype(np.float32)

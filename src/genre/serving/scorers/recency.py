@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.serving.scorers import Query
+from genre.sittings import apart
 
 
 def recency_L(query: Query, config: Mapping[str, Any]) -> npt.NDArray[np.float32]:
@@ -23,6 +24,6 @@ def recency_L(query: Query, config: Mapping[str, Any]) -> npt.NDArray[np.float32
         return np.empty(0, np.float32)
     step_L = np.arange(length)
     if sitting is not None:
-        step_L[1:] = np.cumsum(~(np.diff(query.time_L) <= sitting))
+        step_L[1:] = np.cumsum(apart(query.time_L, sitting))
     weight_L: npt.NDArray[np.float32] = (config["decay"] ** (step_L[-1] - step_L).astype(np.float64)).astype(np.float32)
     return weight_L
