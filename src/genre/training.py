@@ -26,7 +26,16 @@ Batches = Callable[[int, np.random.Generator], Sequence[B]]
 """The batches of an epoch, from its number and a generator that is the same whenever this epoch is begun."""
 
 
-class Optimisation(Settings):
+class Placement(Settings):
+    """Where a network runs, and how exactly."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where; auto takes a GPU if there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products; auto takes bfloat16 only where the processor multiplies it in hardware."""
+
+
+class Optimisation(Placement):
     """How a network is trained; rankers and language models inherit these fields in their own configs."""
 
     epochs: PositiveInt = 30
@@ -49,10 +58,6 @@ class Optimisation(Settings):
     """Largest norm of the whole gradient; 0 never clips."""
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written after every epoch, and within an epoch whenever this long has passed since the last."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where; auto takes a GPU if there is one."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products in training; auto takes bfloat16 only where the processor multiplies it in hardware."""
 
 
 def train(

@@ -16,6 +16,7 @@ from genre.encoders import Encoder
 from genre.encoders.text import texts_of
 from genre.llm.model_files import STAGES, cache_folder, files_of, locate
 from genre.progress import track
+from genre.training import Placement
 
 if TYPE_CHECKING:
     from genre.llm.content_store import ContentStore
@@ -30,7 +31,7 @@ WORTH_KEEPING = 32
 class LanguageModelEncoder(Encoder):
     """Hidden states of a frozen language model, pooled over the tokens of each text."""
 
-    class Config(Encoder.Config):
+    class Config(Encoder.Config, Placement):
         model: str
         """`finetune` or `pretrain`, the run's own; or a folder (config.json, tokenizer, safetensors), a `.gguf` file, `package:NAME` for
         one in an installed package, or a name on the Hugging Face hub: `sentence-transformers/all-MiniLM-L6-v2`."""
@@ -50,8 +51,6 @@ class LanguageModelEncoder(Encoder):
         """Texts in one pass."""
         cache: bool = True
         """Keep vectors on disk (below GENRE_CACHE or ~/.cache/genre), found by text, model and settings: only new texts are encoded."""
-        device: Literal["auto", "cpu", "cuda"] = "auto"
-        """`auto` is the GPU where there is one."""
         precision: Literal["auto", "float32", "bfloat16"] = "float32"
         """Of the weights. `auto` is bfloat16 where the hardware multiplies it, float32 elsewhere, where bfloat16 is many times slower."""
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
 from pydantic import Field, PositiveInt
 
 from genre.llm.objectives import Objective, TuningData
+from genre.llm.tower_settings import TowerSettings
 from genre.types import Bools, Floats, Histories, Ints
 
 if TYPE_CHECKING:  # configs are read without torch
@@ -45,20 +46,10 @@ class Requests:
 class ClickObjective(Objective):
     """Binary cross-entropy of each shown item: its product with what the tower makes of the history, and a bias."""
 
-    class Config(Objective.Config):
+    class Config(Objective.Config, TowerSettings):
         use: str = "click"
-        fresh: PositiveInt = 96
-        """Items a step whose text goes through the language model and learns; the others' vectors are the newest that are known."""
         batch_size: PositiveInt = 64
         """Requests a step."""
-        max_history: PositiveInt = 50
-        """How many of the newest entries are read."""
-        layers: PositiveInt = 1
-        """Transformer blocks of the tower."""
-        heads: PositiveInt = 2
-        """Attention heads of the tower; must divide the projection's size."""
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-        """Within the tower."""
         valid_share: float = Field(0.1, ge=0, lt=1)
         """Share of the requests, the newest, that are held out to choose by."""
 

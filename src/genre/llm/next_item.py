@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from genre.llm.objectives import Objective, TuningData
+from genre.llm.tower_settings import Share, TowerSettings
 from genre.successors import Successors
 from genre.types import Histories, Ints
 from genre.validation import ndcg, sample
@@ -22,27 +23,15 @@ if TYPE_CHECKING:  # configs are read without torch
     from genre.llm.bank import View
 
 FULL_UP_TO = 50_000
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class NextItemObjective(Objective):
     """Cross-entropy of the next item over the catalogue (or over negatives drawn by popularity, with logQ correction)."""
 
-    class Config(Objective.Config):
+    class Config(Objective.Config, TowerSettings):
         use: str = "next_item"
-        fresh: PositiveInt = 96
-        """Items a step whose text goes through the language model and learns, drawn from those in the batch; the others' vectors are the
-        newest that are known. This is what a step costs."""
         batch_size: PositiveInt = 2048
         """History entries a step."""
-        max_history: PositiveInt = 50
-        """How many of the newest entries are read."""
-        layers: PositiveInt = 1
-        """Transformer blocks of the tower."""
-        heads: PositiveInt = 2
-        """Attention heads of the tower; must divide the projection's size."""
-        dropout: Share = 0.2
-        """Within the tower."""
         item_mask: Share = 0.1
         """Share of the entries hidden from the tower while it learns."""
         loss: Literal["auto", "full", "sampled"] = "auto"

