@@ -8,9 +8,10 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
+from genre import pages
 from genre.dashboard.assets import ROOT, assets
 
 State = Literal["good", "warn", "bad", "idle"]
@@ -60,9 +61,7 @@ def render(template: str, view: Any, active: str, **more: Any) -> str:
 @cache
 def environment() -> Environment:
     """Templates with autoescaping and filters for numbers, times and addresses."""
-    made = Environment(
-        loader=PackageLoader("genre.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    made = pages.environment("genre.dashboard")
     made.globals |= {"ROOT": ROOT, "PAGES": PAGES, "asset": lambda name: assets()[name].address}
     made.filters |= {
         "count": count,

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from genre.experiments.analysis import Analysis
 from genre.experiments.comparison import Comparison, change
 from genre.experiments.confidence import Interval
+from genre.pages import environment, write_page
 
 HEIGHT = 220
 """Of a plot, in pixels; its width is that of the page."""
@@ -47,23 +47,17 @@ class Plot:
 
 
 def write_report(file: Path, analysis: Analysis) -> None:
-    """Write the page beside its place and rename it, so that it is complete or absent."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(render_report(analysis), encoding="utf-8")
-    partial.replace(file)
+    """Make the page and write it."""
+    write_page(file, render_report(analysis))
 
 
 def render_report(analysis: Analysis) -> str:
-    """The page as text. It has the look of the evaluation report, whose stylesheet it takes."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("genre.experiments"), PackageLoader("genre.evaluation")]),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"change": change, "number": number, "share": lambda value: f"{value:.1%}"}
+    """The page as text."""
+    made = environment("genre.experiments")
+    made.filters |= {"change": change, "number": number, "share": lambda value: f"{value:.1%}"}
     config = analysis.config
     primary = [found for found in analysis.comparisons if found.metric == config.primary]
-    return environment.get_template("experiment.html").render(
+    return made.get_template("experiment.html").render(
         a=analysis,
         config=config,
         badge=BADGES[analysis.decision.verdict],
