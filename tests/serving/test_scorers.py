@@ -57,7 +57,7 @@ CASES = [(name, SETTINGS.get(name, {})) for name in sorted(set(BUILTINS) - {"ble
 @pytest.mark.parametrize("added", [0, 3])
 def test_scores_are_the_ranker_s(name: str, settings: dict[str, object], added: int, tmp_path: Path) -> None:
     ranker = fitted(name, settings, tmp_path)
-    scorer = load_scorer(tmp_path / "saved")
+    (scorer,) = load_scorer(tmp_path / "saved").leaves()
     assert scorer.encoders() == ranker.config.encoders()
     if added:
         content = np.random.default_rng(1).normal(size=(added, CONTENT_DIM)).astype(np.float32) if scorer.encoders() else None
@@ -90,7 +90,7 @@ def test_a_blend_adds_up_its_members(scaling: str, tmp_path: Path) -> None:
 def test_changed_content_changes_the_scores_and_not_the_file(tmp_path: Path) -> None:
     fitted("content", SETTINGS["content"], tmp_path)
     before = (tmp_path / "saved" / "state.safetensors").read_bytes()
-    scorer = load_scorer(tmp_path / "saved")
+    (scorer,) = load_scorer(tmp_path / "saved").leaves()
     query = Query(np.array([2]), np.array([0.0]), 0.0)
     vector_D = scorer.read(query, N_ITEMS).vector_D  # type: ignore[attr-defined]
     scorer.replace(5, 3 * vector_D)
@@ -119,7 +119,7 @@ def test_a_ranker_of_one_s_own_is_asked_as_it_is(tmp_path: Path, monkeypatch: py
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     fitted("shop_ranker:Last", {}, tmp_path)
-    scorer = load_scorer(tmp_path / "saved")
+    (scorer,) = load_scorer(tmp_path / "saved").leaves()
     scorer.extend(None, 2)
     assert scorer.read(Query(np.array([1]), np.array([0.0]), 0.0), N_ITEMS + 2).all().tolist() == list(range(14))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -34,13 +35,13 @@ def check_event(name: str) -> str:
 Event = Annotated[str, AfterValidator(check_event)]
 
 
-class _Metric(Settings):
+class _Metric(Settings, ABC):
     better: Literal["higher", "lower"] = "higher"
     """Which direction is good for the business."""
 
+    @abstractmethod
     def numerator(self) -> Mapping[str, float | None]:
         """Event types and what one counts in the numerator; None is the event's own `value`."""
-        raise NotImplementedError
 
     def denominator(self) -> str | None:
         """The event type that is counted below the line; None divides by the number of units."""

@@ -102,8 +102,16 @@ class Scorer(ABC):
         """Which of the first n items it can tell anything about, None for all; as Ranker.known."""
         return None
 
-    def leaves(self) -> Iterator[Scorer]:
+    @abstractmethod
+    def leaves(self) -> Iterator[Leaf]:
         """The scorers that are extended: itself, or those it combines."""
+
+
+class Leaf(Scorer):
+    """A scorer that stands for itself, and learns of items that join the catalogue."""
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Itself."""
         yield self
 
     @abstractmethod

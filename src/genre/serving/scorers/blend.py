@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.bundle import mapped
-from genre.serving.scorers import Query, Reading, Scorer, Scores, load_scorer
+from genre.serving.scorers import Leaf, Query, Reading, Scorer, Scores, load_scorer
 from genre.standing_in import weights_by_item
 from genre.types import Ints
 
@@ -36,7 +36,7 @@ class BlendScorer(Scorer):
         used = [name for name, weight in zip(config["of"], state["weight_M"].tolist(), strict=True) if weight > 0]
         return cls(config, [load_scorer(folder / "members" / name) for name in used], state)
 
-    def leaves(self) -> Iterator[Scorer]:
+    def leaves(self) -> Iterator[Leaf]:
         """See Scorer.leaves."""
         for member in self.members:
             yield from member.leaves()
@@ -62,10 +62,6 @@ class BlendScorer(Scorer):
         weight_MN = weights_by_item(self.weight_M, self.covariance_MM, known_MN)
         self._by_item = (n, weight_MN)
         return weight_MN
-
-    def extend(self, content_MD: Scores | None, m: int) -> None:
-        """A blend keeps nothing about items; whoever has their content extends each of `leaves`."""
-        raise NotImplementedError("extend each of leaves()")
 
 
 class BlendReading(Reading):

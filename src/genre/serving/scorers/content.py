@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 
 from genre.bundle import mapped
-from genre.serving.scorers import Query, Reading, Scorer, Scores
+from genre.serving.scorers import Leaf, Query, Reading, Scores
 from genre.serving.scorers.dot import DotItems, DotReading
 from genre.serving.scorers.recency import recency_L
 from genre.vectors import unit
 
 
-class ContentScorer(Scorer):
+class ContentScorer(Leaf):
     """The served form of ContentRanker."""
 
     def __init__(self, config: Mapping[str, Any], items: DotItems) -> None:
@@ -39,7 +39,7 @@ class ContentScorer(Scorer):
         return DotReading(self.items, unit(profile_D[None])[0], n)
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
-        """See Scorer.extend."""
+        """See Leaf.extend."""
         self.items.append(unit(np.zeros((m, self.items.rows.dim)) if content_MD is None else content_MD))
 
     def replace(self, item_idx: int, content_D: Scores) -> None:

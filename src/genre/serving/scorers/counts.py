@@ -14,7 +14,7 @@ import numpy.typing as npt
 from genre.bundle import mapped
 from genre.floor import FLOOR, floor_N
 from genre.serving.growing import Growing
-from genre.serving.scorers import Query, Reading, Scorer, Scores
+from genre.serving.scorers import Leaf, Query, Reading, Scores
 from genre.serving.scorers.recency import recency_L
 from genre.types import Ints
 
@@ -35,7 +35,7 @@ class Known(Reading):
         return self.scores_N
 
 
-class PopularityScorer(Scorer):
+class PopularityScorer(Leaf):
     """The served form of PopularityRanker."""
 
     def __init__(self, config: Mapping[str, Any], count_N: npt.NDArray[np.float32]) -> None:
@@ -56,11 +56,11 @@ class PopularityScorer(Scorer):
         return Known(self.count.first(n))
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
-        """See Scorer.extend."""
+        """See Leaf.extend."""
         self.count.append(np.zeros(m, np.float32))
 
 
-class RepeatsScorer(Scorer):
+class RepeatsScorer(Leaf):
     """The served form of RepeatsRanker."""
 
     def __init__(self, config: Mapping[str, Any], count_N: npt.NDArray[np.float32]) -> None:
@@ -86,6 +86,6 @@ class RepeatsScorer(Scorer):
         return Known(scores_N)
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
-        """See Scorer.extend."""
+        """See Leaf.extend."""
         self.weight.append(np.ones(m, np.float32))
         self.floor.append(np.full(m, -FLOOR, np.float32))

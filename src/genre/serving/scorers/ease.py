@@ -14,12 +14,12 @@ import numpy.typing as npt
 from genre.bundle import mapped
 from genre.floor import FLOOR, floor_N
 from genre.serving.growing import Growing
-from genre.serving.scorers import Query, Reading, Scorer, Scores
+from genre.serving.scorers import Leaf, Query, Reading, Scores
 from genre.serving.scorers.counts import Known
 from genre.serving.scorers.recency import recency_L
 
 
-class EASEScorer(Scorer):
+class EASEScorer(Leaf):
     """The served form of EASERanker."""
 
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -51,5 +51,5 @@ class EASEScorer(Scorer):
         return Known(scores_N)
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
-        """See Scorer.extend."""
+        """See Leaf.extend."""
         self.floor.append(np.full(m, -FLOOR, np.float32))

@@ -15,12 +15,12 @@ from genre.bundle import mapped
 from genre.floor import FLOOR, floor_N
 from genre.index import top_k
 from genre.serving.growing import Growing
-from genre.serving.scorers import Query, Reading, Scorer, Scores
+from genre.serving.scorers import Leaf, Query, Reading, Scores
 from genre.serving.scorers.recency import recency_L
 from genre.types import Floats, Ints
 
 
-class LinksScorer(Scorer):
+class LinksScorer(Leaf):
     """The served form of TransitionsRanker and ItemKNNRanker."""
 
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -54,7 +54,7 @@ class LinksScorer(Scorer):
         return np.bincount(column_E, weight_E, n).astype(np.float32)
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
-        """See Scorer.extend."""
+        """See Leaf.extend."""
         self.floor.append(m)
 
 

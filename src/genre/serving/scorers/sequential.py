@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from genre.bundle import BundleError, mapped
 from genre.serving.growing import Growing
-from genre.serving.scorers import Query, Reading, Scorer, Scores
+from genre.serving.scorers import Leaf, Query, Reading, Scores
 from genre.serving.scorers.dot import DotItems, DotReading, session
 from genre.types import Floats, Ints
 
 TOWER = "tower.onnx"
 
 
-class SequentialScorer(Scorer):
+class SequentialScorer(Leaf):
     """The served form of SequentialRanker."""
 
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]], items: DotItems, tower: Any) -> None:
@@ -61,7 +61,7 @@ class SequentialScorer(Scorer):
         return reading if self.all_known else KnownFirst(reading, self.touched.first(n))
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
-        """See Scorer.extend: by the trained projection of content, or as items that nobody knows."""
+        """See Leaf.extend: by the trained projection of content, or as items that nobody knows."""
         known = self.project is not None and content_MD is not None
         rows_MD = np.zeros((m, self.items.rows.dim), np.float32)
         if self.project is not None and content_MD is not None:
