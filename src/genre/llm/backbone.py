@@ -12,13 +12,14 @@ model, or `backbone.model(input_ids=..., labels=...)`. The tokenizer can always 
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, DynamicCache
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from genre.llm.gguf import converted
@@ -60,6 +61,15 @@ class Backbone:
     def limit(self) -> int:
         """The most tokens it can read."""
         return int(min(self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", None) or math.inf, 10**9))
+
+    def memory(self) -> DynamicCache:
+        """Room for the keys and values of what the model reads, which grows in place."""
+        return DynamicCache(config=self.model.config)
+
+    def with_memory(self, memory: DynamicCache) -> dict[str, Any]:
+        """Arguments of the model under which it goes on from what it read before, by the name its version of transformers has for it."""
+        name = "cache" if "cache" in inspect.signature(self.model.forward).parameters else "past_key_values"
+        return {name: memory, "use_cache": True}
 
 
 def load_backbone(

@@ -86,13 +86,11 @@ def decode(backbone: Backbone, tokens: Sequence[list[int]], rows: Sequence[Row])
     place_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
     # Of a prompt only the last column is needed: the logits of all would be the largest array by far.
     last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(backbone.model.forward).parameters else {}
-    kept = None
+    going_on = backbone.with_memory(backbone.memory())
     with torch.inference_mode():
         while not all(row.done for row in rows):
-            out = backbone.model(
-                input_ids=ids_BT, attention_mask=mask_BT, position_ids=place_BT, past_key_values=kept, use_cache=True, **last
-            )  # fmt: skip
-            kept, logits_BV = out.past_key_values, out.logits[:, -1].float().cpu()
+            out = backbone.model(input_ids=ids_BT, attention_mask=mask_BT, position_ids=place_BT, **going_on, **last)
+            logits_BV = out.logits[:, -1].float().cpu()
             following = [pad if row.done else row.write(logits_V) for row, logits_V in zip(rows, logits_BV, strict=True)]
             ids_BT = torch.tensor(following, device=device)[:, None]
             mask_BT = torch.cat([mask_BT, torch.ones_like(ids_BT)], dim=1)

@@ -46,21 +46,22 @@ def log_likelihoods(
         raise ValueError(f"{len(prefix)} tokens before {longest} more are over what {backbone.name} can read ({backbone.limit})")
     total_K = np.zeros(len(continuations))
     with torch.inference_mode():
-        read = backbone.model(input_ids=torch.tensor([list(prefix)], device=backbone.device), use_cache=True)
-        first_V, kept = torch.log_softmax(read.logits[0, -1].float(), dim=0), read.past_key_values
+        memory = backbone.memory()
+        read = backbone.model(input_ids=torch.tensor([list(prefix)], device=backbone.device), **backbone.with_memory(memory))
+        first_V = torch.log_softmax(read.logits[0, -1].float(), dim=0)
         total_K += np.array([float(first_V[ids[0]]) for ids in continuations])
         longer = [place for place, ids in enumerate(continuations) if len(ids) > 1]
         for places in _passes(longer, continuations, at_once):
             ids_Q, mask_QS, place_Q = _side_by_side([continuations[place][:-1] for place in places], len(prefix), backbone)
             out = backbone.model(
-                input_ids=ids_Q[None], attention_mask=mask_QS[None, None], position_ids=place_Q[None], past_key_values=kept, use_cache=True
-            )  # fmt: skip
+                input_ids=ids_Q[None], attention_mask=mask_QS[None, None], position_ids=place_Q[None], **backbone.with_memory(memory)
+            )
             following_Q = torch.tensor([token for place in places for token in continuations[place][1:]], device=backbone.device)
             logits_QV = out.logits[0].float()
             chance_Q = (logits_QV.gather(1, following_Q[:, None])[:, 0] - logits_QV.logsumexp(1)).double().cpu().numpy()
             owner_Q = np.repeat(np.arange(len(places)), [len(continuations[place]) - 1 for place in places])
             total_K[places] += np.bincount(owner_Q, chance_Q, minlength=len(places))
-            kept.crop(-len(ids_Q))
+            memory.crop(-len(ids_Q))
     return total_K
 
 
