@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.rankers import Ranker
@@ -60,6 +60,8 @@ class SequentialRanker(Ranker):
         sitting_seconds: NonNegativeFloat | None = 0.0
         """Entries at most this far apart are one sitting, whose order is drawn anew each epoch (0: the same time stamp, a basket).
         None: each stands alone, in the order given."""
+        half_life_days: PositiveFloat | None = None
+        """An interaction this much older than the newest is asked for half as often in training; None asks for all alike."""
         loss: Literal["auto", "full", "sampled"] = "auto"
         """Softmax over the whole catalogue or over sampled negatives; auto: full up to 50,000 items."""
         negatives: PositiveInt = 2048
@@ -114,7 +116,7 @@ class SequentialRanker(Ranker):
         if truth:
             truth = sample(truth, config.validation_users, np.random.default_rng(training.seed))
 
-        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats)
+        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats, config.half_life_days)
 
         def batches(epoch: int, rng: np.random.Generator) -> Windows:
             return Windows(successors.draw(rng), *cut(training.histories, config.max_history, rng), config.batch_size, rng)
