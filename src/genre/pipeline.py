@@ -20,6 +20,7 @@ from genre.data.dataset import Dataset, Part
 from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.findings import Finding
 from genre.data.impressions import training_impressions
+from genre.data.preparing import interactions_of
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split
@@ -315,11 +316,12 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
 
 
 def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Finding], pl.DataFrame]:
-    """What is wrong with the data of a configuration, and the rows that could not be read."""
+    """What is wrong with the interactions that a configuration counts and their items, and the rows that could not be read."""
     settings = load_config(config, overrides)
     with tempfile.TemporaryDirectory() as scratch:
         tables = build(Reader, settings.data.reader).read(Path(scratch))
+        counted, _ = interactions_of(tables.events, settings.data.events, settings.data.min_value)
         items = None if tables.items is None else tables.items.collect()
         if items is not None:
             items = items.with_columns(render(items, settings.data.text).alias("text"))
-        return check_data(tables.events, items, time.time()), tables.rejected
+        return check_data(counted, items, time.time()), tables.rejected
