@@ -17,7 +17,11 @@ def empty(tmp_path: Path) -> Iterator[Visitor]:
         yield Visitor(client, token)
 
 
-PAGES = ["", "/models"]
+PAGES = [
+    "", "?window=7+days", "/surfaces", "/surfaces?user=ann", "/surfaces/preview?user=ann", "/requests", "/requests?query=x", "/users",
+    "/users?user=ann", "/items", "/items?query=a+b", "/items?item=i3", "/models", "/experiments", "/experiments?name=x", "/off-policy",
+    "/data", "/operations",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)

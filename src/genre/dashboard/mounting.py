@@ -6,11 +6,19 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
 from genre.dashboard.assets import ROOT
+from genre.dashboard.data_quality import DataQualityView, render_data_quality
 from genre.dashboard.doors import Doors
-from genre.dashboard.live import models, overview
+from genre.dashboard.experiments import ExperimentsView, render_experiments
+from genre.dashboard.inspector import InspectorView, render_inspector
+from genre.dashboard.items import ItemsView, render_items
+from genre.dashboard.live import data_quality, experiments, items, models, off_policy, operations, overview, requests, surfaces, users
 from genre.dashboard.models import ModelsView, render_models
+from genre.dashboard.off_policy import OffPolicyView, render_off_policy
+from genre.dashboard.operations import OperationsView, render_operations
 from genre.dashboard.overview import OverviewView, render_overview
 from genre.dashboard.sessions import Seal
+from genre.dashboard.surfaces import SurfacesView, render_preview, render_surfaces
+from genre.dashboard.users import UsersView, render_users
 
 
 def mount(app: FastAPI, secret: bytes) -> None:
@@ -34,5 +42,21 @@ def routes(doors: Doors) -> list[BaseRoute]:
         post("/models/promote", doors.action("/models", models.promote)),
         post("/models/rollback", doors.action("/models", models.rollback)),
         post("/models/shadow", doors.action("/models", models.shadow)),
+        Route(f"{ROOT}/surfaces", doors.page(SurfacesView, surfaces.fill, render_surfaces)),
+        Route(f"{ROOT}/surfaces/preview", doors.page(SurfacesView, surfaces.fill, render_preview)),
+        Route(f"{ROOT}/requests", doors.page(InspectorView, requests.fill, render_inspector)),
+        Route(f"{ROOT}/users", doors.page(UsersView, users.fill, render_users)),
+        post("/users/forget", doors.action("/users", users.forget)),
+        Route(f"{ROOT}/items", doors.page(ItemsView, items.fill, render_items)),
+        Route(f"{ROOT}/experiments", doors.page(ExperimentsView, experiments.fill, render_experiments)),
+        post("/experiments/start", doors.action("/experiments", experiments.start)),
+        post("/experiments/stop", doors.action("/experiments", experiments.stop)),
+        Route(f"{ROOT}/off-policy", doors.page(OffPolicyView, off_policy.fill, render_off_policy)),
+        Route(f"{ROOT}/data", doors.page(DataQualityView, data_quality.fill, render_data_quality)),
+        Route(f"{ROOT}/operations", doors.page(OperationsView, operations.fill, render_operations)),
+        post("/operations/jobs", doors.action("/operations", operations.start_job)),
+        post("/operations/jobs/cancel", doors.action("/operations", operations.cancel_job)),
+        post("/operations/keys", doors.action("/operations", operations.make_key)),
+        post("/operations/keys/revoke", doors.action("/operations", operations.revoke_key)),
         Route(f"{ROOT}/{{rest:path}}", doors.nowhere, methods=["GET", "POST"]),
     ]
