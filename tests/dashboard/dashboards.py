@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi.testclient import TestClient
 
 sys.path.append(str(Path(__file__).parents[1] / "serving"))
@@ -71,3 +74,20 @@ def token_of(page: str) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', page)
     assert found is not None, page
     return found[1]
+
+
+@contextmanager
+def listening(run: Path, load: Loader) -> Iterator[str]:
+    """The same behind a port, for a browser; its address."""
+    app = create_app(ServeSettings(runs=[run], follow_seconds=0.05), load)
+    mount(app, SECRET)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -41,7 +41,10 @@ class Item:
 
 @dataclass(frozen=True)
 class ItemsView:
-    """Attributes: `query` is what was looked for, `item` the one opened, `found` those to choose from, `more` where the next are."""
+    """Attributes: `query` is what was looked for; `item` the one opened; `found` those to choose from; `more` where the next are.
+
+    `sample` says which lists the figures are of.
+    """
 
     frame: Frame
     query: str = ""
@@ -49,6 +52,7 @@ class ItemsView:
     found: tuple[ItemLine, ...] = ()
     total: int = 0
     more: str = ""
+    sample: str = ""
 
 
 def picture(attributes: Mapping[str, object]) -> str | None:

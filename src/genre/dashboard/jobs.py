@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ def start(run: Path, what: str, arguments: Sequence[str], environment: Mapping[s
             start_new_session=True, env=dict(environment),
         )  # fmt: skip
     _write(folder / "process.json", {"pid": process.pid})
+    threading.Thread(target=process.wait, name=f"genre-job-{job_id}", daemon=True).start()  # or it would stay a zombie
     return job_id
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from genre.dashboard.assets import ROOT
 from genre.dashboard.data_quality import DataQualityView, render_data_quality
@@ -21,6 +22,15 @@ from genre.dashboard.surfaces import SurfacesView, render_preview, render_surfac
 from genre.dashboard.users import UsersView, render_users
 
 
+class Address(Route):
+    """Says which one it is, as those of the API do: requests are counted by it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See Route.matches."""
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
+
+
 def mount(app: FastAPI, secret: bytes) -> None:
     """Let an application of `create_app` answer below /dashboard too."""
     app.router.routes.extend(routes(Doors(app.state.server, Seal(secret))))
@@ -29,34 +39,34 @@ def mount(app: FastAPI, secret: bytes) -> None:
 def routes(doors: Doors) -> list[BaseRoute]:
     """Every address."""
 
-    def post(path: str, endpoint: object) -> Route:
-        return Route(ROOT + path, endpoint, methods=["POST"])  # type: ignore[arg-type]
+    def post(path: str, endpoint: object) -> BaseRoute:
+        return Address(ROOT + path, endpoint, methods=["POST"])  # type: ignore[arg-type]
 
     return [
-        Route(f"{ROOT}/login", doors.login_page, methods=["GET"]),
+        Address(f"{ROOT}/login", doors.login_page, methods=["GET"]),
         post("/login", doors.login),
         post("/logout", doors.logout),
-        Route(f"{ROOT}/static/{{name}}", doors.asset),
-        Route(ROOT, doors.page(OverviewView, overview.fill, render_overview)),
-        Route(f"{ROOT}/models", doors.page(ModelsView, models.fill, render_models)),
+        Address(f"{ROOT}/static/{{name}}", doors.asset),
+        Address(ROOT, doors.page(OverviewView, overview.fill, render_overview)),
+        Address(f"{ROOT}/models", doors.page(ModelsView, models.fill, render_models)),
         post("/models/promote", doors.action("/models", models.promote)),
         post("/models/rollback", doors.action("/models", models.rollback)),
         post("/models/shadow", doors.action("/models", models.shadow)),
-        Route(f"{ROOT}/surfaces", doors.page(SurfacesView, surfaces.fill, render_surfaces)),
-        Route(f"{ROOT}/surfaces/preview", doors.page(SurfacesView, surfaces.fill, render_preview)),
-        Route(f"{ROOT}/requests", doors.page(InspectorView, requests.fill, render_inspector)),
-        Route(f"{ROOT}/users", doors.page(UsersView, users.fill, render_users)),
+        Address(f"{ROOT}/surfaces", doors.page(SurfacesView, surfaces.fill, render_surfaces)),
+        Address(f"{ROOT}/surfaces/preview", doors.page(SurfacesView, surfaces.fill, render_preview)),
+        Address(f"{ROOT}/requests", doors.page(InspectorView, requests.fill, render_inspector)),
+        Address(f"{ROOT}/users", doors.page(UsersView, users.fill, render_users)),
         post("/users/forget", doors.action("/users", users.forget)),
-        Route(f"{ROOT}/items", doors.page(ItemsView, items.fill, render_items)),
-        Route(f"{ROOT}/experiments", doors.page(ExperimentsView, experiments.fill, render_experiments)),
+        Address(f"{ROOT}/items", doors.page(ItemsView, items.fill, render_items)),
+        Address(f"{ROOT}/experiments", doors.page(ExperimentsView, experiments.fill, render_experiments)),
         post("/experiments/start", doors.action("/experiments", experiments.start)),
         post("/experiments/stop", doors.action("/experiments", experiments.stop)),
-        Route(f"{ROOT}/off-policy", doors.page(OffPolicyView, off_policy.fill, render_off_policy)),
-        Route(f"{ROOT}/data", doors.page(DataQualityView, data_quality.fill, render_data_quality)),
-        Route(f"{ROOT}/operations", doors.page(OperationsView, operations.fill, render_operations)),
+        Address(f"{ROOT}/off-policy", doors.page(OffPolicyView, off_policy.fill, render_off_policy)),
+        Address(f"{ROOT}/data", doors.page(DataQualityView, data_quality.fill, render_data_quality)),
+        Address(f"{ROOT}/operations", doors.page(OperationsView, operations.fill, render_operations)),
         post("/operations/jobs", doors.action("/operations", operations.start_job)),
         post("/operations/jobs/cancel", doors.action("/operations", operations.cancel_job)),
         post("/operations/keys", doors.action("/operations", operations.make_key)),
         post("/operations/keys/revoke", doors.action("/operations", operations.revoke_key)),
-        Route(f"{ROOT}/{{rest:path}}", doors.nowhere, methods=["GET", "POST"]),
+        Address(f"{ROOT}/{{rest:path}}", doors.nowhere, methods=["GET", "POST"]),
     ]

@@ -31,7 +31,7 @@ def fill(desk: Desk) -> ExperimentsView:
     found, broken = everything(folder)
     lines = tuple(_line(one) for one in found)
     opened = next((one for one in found if one.config.name == desk["name"]), None)
-    frame = desk.frame() if not broken else replace(desk.frame(), notice=Notice("; ".join(broken), "warn"))
+    frame = desk.frame() if desk.notice or not broken else replace(desk.frame(), notice=Notice("; ".join(broken), "warn"))
     if opened is None:
         return ExperimentsView(frame, lines)
     findings, waiting = None, "It was not started yet. Its figures come with the first exposures."

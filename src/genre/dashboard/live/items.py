@@ -36,7 +36,8 @@ def fill(desk: Desk) -> ItemsView:
     shown, clicks = _counts(sample)
     lines = tuple(ItemLine(item, desk.title(item), shown[item], clicks[item], _available(desk, item)) for item in ids[start : start + PAGE])
     more = f"/dashboard/items?query={in_address(query)}&start={start + PAGE}" if start + PAGE < len(ids) else ""
-    return ItemsView(desk.frame(), query, None, lines, len(ids), more)
+    of = f"the newest {len(sample.lists):,} lists" if sample.cut else f"the last {DAYS} days"
+    return ItemsView(desk.frame(), query, None, lines, len(ids), more, of)
 
 
 def found(desk: Desk, query: str) -> list[str]:
@@ -122,6 +123,6 @@ def _nearest(desk: Desk, engine: BundleEngine | None, item_id: str) -> tuple[Sho
     items = [engine.item(one) for one in ids]
     images = [None if item is None else picture(item.attributes) for item in items]
     return tuple(
-        Shown(rank, one, desk.title(one), float(close_N[k]), f"cosine {close_N[k]:.2f}", image)
+        Shown(rank, one, desk.title(one), float(close_N[k]), "", image)
         for rank, (one, k, image) in enumerate(zip(ids, best.tolist(), images, strict=True), 1)
     )

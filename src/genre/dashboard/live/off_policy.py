@@ -45,8 +45,8 @@ def fill(desk: Desk) -> OffPolicyView:
     """Every estimator for the candidate that was chosen, by clicks."""
     engine = desk.bundled
     rows, clicked = ([], set[tuple[str, str]]()) if engine is None else desk.read(_logged)
-    offered = {} if engine is None else candidates(engine, {row["surface"] for row in rows})
-    if engine is None or not rows or not any(explored(row) for row in rows):
+    offered = {} if engine is None else candidates(engine, {row["surface"] for row in rows if explored(row)})
+    if engine is None or not offered:
         return OffPolicyView(desk.frame())
     chosen = desk["candidate"] if desk["candidate"] in offered else next(iter(offered))
     surface, policy = offered[chosen]

@@ -72,11 +72,10 @@ def revoke_key(desk: Desk) -> Done:
 
 def said(line: dict[str, Any]) -> str:
     """One deed in words."""
-    details = ", ".join(f"{name} {value}" for name, value in (line["details"] or {}).items() if value not in (None, "", []))
+    given = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in (line["details"] or {}).items()}
+    details = "; ".join(f"{name} {value}" for name, value in given.items() if value not in (None, ""))
     return f"{line['action']}{' ' + line['target'] if line['target'] else ''}{f' ({details})' if details else ''}"
 
 
 def _key(line: dict[str, Any]) -> Key:
-    return Key(
-        line["key_id"], line["name"], f"genre-{line['key_id']}", tuple(line["scopes"]), line["created"], None, line["revoked"] is not None
-    )
+    return Key(line["key_id"], line["name"], f"genre-{line['key_id']}", tuple(line["scopes"]), line["created"], line["revoked"] is not None)

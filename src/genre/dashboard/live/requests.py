@@ -16,8 +16,8 @@ from genre.serving.store.events import canonical
 from genre.serving.store.schema import events, exposures
 
 RECENT = 50
-OUTSCORED = 20
-"""Candidates that others outscored, of those shown; there are hundreds."""
+FEW = 20
+"""Items that each filter or rule took, and candidates that others outscored, that a page names; there are hundreds."""
 
 
 def fill(desk: Desk) -> InspectorView:
@@ -53,6 +53,7 @@ def _facts(found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     context = ", ".join(f"{name} {value}" for name, value in found["context"].items())
     passing = ", ".join(f"{name} {n:,}" for name, n in (found.get("allowed") or {}).items())
     facts |= {"kind": found["kind"], "context": context, "items that pass": passing}
+    facts["taken away"] = ", ".join(f"{name} {len(items):,}" for name, items in (found.get("dropped") or {}).items() if items)
     if found.get("candidates") is None:
         facts["trace"] = "no longer kept; the line of the log is below"
     return tuple((label, str(text)) for label, text in facts.items() if text)
@@ -116,11 +117,15 @@ def _places(desk: Desk, found: Mapping[str, Any], then: Mapping[str, Counter[str
 
 def _dropped(desk: Desk, found: Mapping[str, Any]) -> tuple[Dropped, ...]:
     """What filters and rules took, then the best of those that were merely outscored."""
-    taken = [(item, name) for name, items in (found.get("dropped") or {}).items() for item in items]
-    gone = [Dropped(item, desk.title(item), name, "taken away, though it was good enough for the list") for item, name in taken]
+    taken = found.get("dropped") or {}
+    gone = [
+        Dropped(item, desk.title(item), name, "taken away, though it was good enough for the list")
+        for name, items in taken.items()
+        for item in items[:FEW]
+    ]
     scores = (found.get("stage_scores") or {}).get("score", {})
-    out = {*found["item_ids"], *(item for item, _ in taken)}
+    out = {*found["item_ids"], *(item for items in taken.values() for item in items)}
     rest = [item for item in sorted(scores, key=lambda item: -scores[item]) if item not in out]
     why = "a candidate with score {:.4g}; others came before it"
-    outscored = [Dropped(item, desk.title(item), "policy", why.format(scores[item])) for item in rest[:OUTSCORED]]
+    outscored = [Dropped(item, desk.title(item), "policy", why.format(scores[item])) for item in rest[:FEW]]
     return (*gone, *outscored)

@@ -63,8 +63,8 @@ def _user(desk: Desk, name: str) -> User | None:
         return None
     kinds = Counter(one.event for one in did)
     if did:
-        shown = f"the newest {len(did)}: " + ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
-        facts = [("events", shown), ("last seen", when(did[0].time)), *facts]
+        newest = ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common())
+        facts = [("last seen", when(did[0].time)), ("of the newest events", newest), *facts]
     return User(name, tuple(facts), others, did, _lists(desk, name), variants)
 
 
