@@ -40,15 +40,15 @@ def serve(
     database: StoreUrl = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may call from a browser, https://shop.example.")] = None,
 ) -> None:
-    """Answer requests: lists, events, items, over HTTP. The document is at /docs.
+    """Answer requests: lists, events, items, over HTTP, documented at /docs; and the dashboard, at /dashboard.
 
     Example: `genre serve runs/shop --port 8080`
     """
-    from genre.serving.running import serve as run_server
+    from genre.dashboard.running import serve as run_server
     from genre.serving.settings import ServeSettings
 
     settings = ServeSettings(runs=runs, database=database, workers=workers, allow_origins=allow_origin or [])
-    err.print(f"serving {', '.join(map(str, runs))} on http://{host}:{port}   document: http://{host}:{port}/docs", highlight=False)
+    err.print(f"serving {', '.join(map(str, runs))} on http://{host}:{port}   document: /docs   dashboard: /dashboard", highlight=False)
     run_server(settings, host, port)
 
 
