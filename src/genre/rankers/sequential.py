@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:  # configs are read without torch
     from torch import Tensor
 
     from genre.rankers.scorer import Scorer
+    from genre.rankers.transformer import NextItem
     from genre.tower import Tower
 
+log = logging.getLogger(__name__)
 FULL_UP_TO = 50_000
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -82,6 +85,7 @@ class SequentialRanker(Ranker):
             return self.content
 
     config: Config
+    begins = True
     _scorer: Scorer
     _epochs: int | None = None
 
@@ -108,7 +112,10 @@ class SequentialRanker(Ranker):
             torch.manual_seed(training.seed)
             content_SF = None if content_NF is None else torch.from_numpy(content_NF[seen_S])
             items = ItemVectors(config.embedding_dim, content_SF, len(seen_S), config.id_dropout, sparse=not full)
-            model = NextItem(items, self._new_tower()).to(device)
+            model = NextItem(items, self._new_tower())
+            if training.start is not None:
+                self._begin(model, training.start.ranker, torch.from_numpy(training.start.earlier_N[seen_S]))
+            model = model.to(device)
         compact_N = np.zeros(training.n_items, np.int32)
         compact_N[seen_S] = np.arange(len(seen_S))
         item_E = compact_N[training.histories.item_idx_E]
@@ -135,6 +142,14 @@ class SequentialRanker(Ranker):
             if truth:
                 self._epochs = progress.best_epoch + 1
         self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
+
+    def _begin(self, model: NextItem, earlier: Ranker, earlier_S: Tensor) -> None:
+        """From an earlier one's weights, if they are of the same shape."""
+        shape = ("embedding_dim", "layers", "heads", "max_history")
+        if not isinstance(earlier, SequentialRanker) or any(getattr(earlier.config, name) != getattr(self.config, name) for name in shape):
+            log.warning("what serves is of another shape (%s): beginning from chance", ", ".join(shape))
+            return
+        earlier._scorer.cpu().begin(model, earlier_S)
 
     def _new_tower(self) -> Tower:
         from genre.tower import Tower
