@@ -48,7 +48,9 @@ def serve(
     from genre.serving.settings import ServeSettings
 
     settings = ServeSettings(runs=runs, database=database, workers=workers, allow_origins=allow_origin or [])
-    err.print(f"serving {', '.join(map(str, runs))} on http://{host}:{port}   document: /docs   dashboard: /dashboard", highlight=False)
+    err.print(
+        f"serving {', '.join(map(str, runs))} on http://{host}:{port}/docs   dashboard: http://{host}:{port}/dashboard", highlight=False
+    )
     run_server(settings, host, port)
 
 
