@@ -78,6 +78,16 @@ class Scorer(nn.Module):
             found_BN[rows] = part_BN.cpu().numpy()
         return found_BN
 
+    @torch.inference_mode()
+    def user_vectors(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """What the tower makes of each history, shape (B, D), a few at a time."""
+        found_BD = np.empty((len(queries), self.items_ND.shape[1]), np.float32)
+        by_length = np.argsort(queries.lengths, kind="stable")
+        for start in range(0, len(by_length), QUERIES_AT_ONCE):
+            rows = by_length[start : start + QUERIES_AT_ONCE]
+            found_BD[rows] = self._user_vectors(queries.take(rows)).cpu().numpy()
+        return found_BD
+
     def _user_vectors(self, queries: Histories) -> Tensor:
         device = self.items_ND.device
         queries = queries.newest(len(self.tower.position_LD))

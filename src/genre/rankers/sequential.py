@@ -139,6 +139,14 @@ class SequentialRanker(Ranker):
         """Dot products; without content, items that nobody touched come below all others. See Ranker.score."""
         return self._scorer.score(queries)
 
+    def user_vectors(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """What the tower makes of each history, shape (B, D): the user's state, whose dot products with `item_vectors` are the scores."""
+        return self._scorer.user_vectors(queries)
+
+    def item_vectors(self) -> npt.NDArray[np.float32]:
+        """The finished item vectors, shape (N, D); zeros for items that nothing is known of."""
+        return np.asarray(self._scorer.items_ND.cpu().numpy())
+
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items by their content; without content they are items that nobody touched. See Ranker.extend."""
         self._scorer.extend(content_MD, m)
