@@ -37,7 +37,8 @@ def main() -> None:
     for name in asked.names:
         folders = []
         for seed in range(asked.seeds):
-            config = genre.load_config(CONFIGS[name], [*paths(name, asked.data), f"name={name}", f"seed={seed}", *asked.change])
+            seeds = [f"seed={seed}", f"data.seed={seed}"]  # of learning, and of the order of events with equal time stamps
+            config = genre.load_config(CONFIGS[name], [*paths(name, asked.data), f"name={name}", *seeds, *asked.change])
             folders.append(asked.runs / name / f"seed-{seed}")
             genre.run(config, folder=folders[-1])
         print(f"\n## {name}\n\n{markdown(folders)}", flush=True)

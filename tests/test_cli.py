@@ -131,7 +131,9 @@ def test_the_resolved_config_can_be_shown_and_run(shop: Path, yaml_of_shop: Path
     assert Path(shown["data"]["reader"]["events"]).is_absolute()
 
 
-@pytest.mark.parametrize("command", ["init", "check", "run", "report", "recommend", "evaluate", "tradeoff", "ope", "config schema", "config show"])
+@pytest.mark.parametrize(
+    "command", ["init", "check", "run", "report", "recommend", "evaluate", "tradeoff", "ope", "config schema", "config show"]
+)
 def test_every_help_shows_an_example(shop: Path, command: str) -> None:
     said = genre(*command.split(), "--help", cwd=shop)
     assert f"genre {command}" in said.split("Example", 1)[1]

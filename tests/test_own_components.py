@@ -126,7 +126,7 @@ def test_they_pass_the_public_conformance_checks(own: Path) -> None:
 def test_a_run_uses_them_and_its_resolved_config_keeps_their_fields(own: Path) -> None:
     run = genre.run(own / "own.yaml", folder=own / "run")
     config = yaml.safe_load((run.folder / "config.yaml").read_text())
-    assert config["rankers"]["own"] == {"use": "mine:MyRanker", "smoothing": 0.5}
+    assert config["rankers"]["own"] == {"use": "mine:MyRanker", "smoothing": 0.5, "synthetic": False}
     assert config["data"]["reader"]["people"] == 40
     recommender = genre.Recommender.load(run.folder)
     # Everyone reads on from one book to the next, so after book 2 that is the likeliest, and upside down it comes last.

@@ -96,10 +96,7 @@ def test_an_explanation_names_an_event_of_the_history(recommender: Recommender) 
     assert all(line.reason is None for line in recommender.recommend("nobody", 5, explain=True))
 
 
-BURIED = "a blend adds the score of members that know only ids, to which an added item is one that nobody touched: it comes last"
-
-
-@pytest.mark.parametrize("ranker", ["content", pytest.param("blend", marks=pytest.mark.xfail(raises=AssertionError, reason=BURIED))])
+@pytest.mark.parametrize("ranker", ["content", "blend"])
 def test_an_added_item_is_recommended_by_its_text(small_run: Run, ranker: str) -> None:
     recommender = Recommender.load(small_run.folder, ranker)
     twin = recommender.items.row(4, named=True)

@@ -55,6 +55,29 @@ def test_it_learns_and_says_so_in_history_and_tensorboard(tmp_path: Path) -> Non
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path: Path) -> None:
+    x, y = torch.linspace(-1, 1, 24)[:, None], torch.linspace(2, 0, 24)[:, None]
+    weights, asked = [], []
+    for size, together in ((12, 1), (4, 3)):
+        torch.manual_seed(0)
+        model = nn.Linear(1, 1)
+        settings = Optimisation(epochs=3, warmup_steps=0, learning_rate=0.1, accumulate=together, precision="float32")
+
+        def loss(batch: XY, model: nn.Module = model) -> Tensor:
+            asked.append(len(batch[0]))
+            error: Tensor = ((model(batch[0]) - batch[1]) ** 2).mean()
+            return error
+
+        def batches(epoch: int, rng: np.random.Generator, size: int = size) -> list[XY]:
+            return list(zip(torch.split(x, size), torch.split(y, size), strict=True))
+
+        done = train(model, batches, loss, tmp_path / str(size), settings)
+        assert done.steps == 6
+        weights.append((model.weight.item(), done.history[-1]["loss"]))
+    assert weights[0] == pytest.approx(weights[1], abs=1e-6)
+    assert asked == [12] * 6 + [4] * 18
+
+
 def test_without_validation_every_epoch_is_run_and_the_last_weights_stay(tmp_path: Path) -> None:
     model = network()
     assert len(fit(tmp_path, model, patience=1)) == 4

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from genre.policies import Policy
     from genre.rankers import Ranker
     from genre.recommender import Recommender
+    from genre.serving.client import Client
 
 _HOMES = {
-    "Component": "component", "ConfigError": "config", "Dataset": "data.dataset", "Encoder": "encoders", "GenreConfig": "config",
+    "Client": "serving.client", "Component": "component", "ConfigError": "config", "Dataset": "data.dataset", "Encoder": "encoders",
+    "GenreConfig": "config",
     "Policy": "policies", "Ranker": "rankers", "Reader": "data.readers", "Recommender": "recommender", "build": "component",
     "load_config": "config", "run": "pipeline",
 }  # fmt: skip
 __all__ = [
-    "Component", "ConfigError", "Dataset", "Encoder", "GenreConfig", "Policy", "Ranker", "Reader", "Recommender", "build",
+    "Client", "Component", "ConfigError", "Dataset", "Encoder", "GenreConfig", "Policy", "Ranker", "Reader", "Recommender", "build",
     "load_config", "run",
 ]  # fmt: skip
 

@@ -110,7 +110,10 @@ def resolve(name: str, kind: type[C]) -> type[C]:
 
 EXTRAS = {
     "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "llm",
+    "fastapi": "serve", "uvicorn": "serve", "orjson": "serve", "sqlalchemy": "serve", "alembic": "serve", "structlog": "serve",
+    "prometheus_client": "serve", "httpx": "serve", "psycopg": "postgres",
     "gymnasium": "simulate",
+    "onnx": "publish", "onnxruntime": "serve", "faiss": "ann",
 }  # fmt: skip
 
 
@@ -185,15 +188,18 @@ class Chosen(Generic[C]):
         return {"anyOf": [*choices, own, {"enum": names}]}
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    # Definitions of a choice would be looked for at the root of the whole tree, where they are not.
+def _inlined(schema: Any, definitions: dict[str, Any], within: tuple[str, ...] = ()) -> Any:
+    # Definitions of a choice would be looked for at the root of the whole tree, where they are not. One that
+    # contains itself is anything there.
     if isinstance(schema, list):
-        return [_inlined(entry, definitions) for entry in schema]
+        return [_inlined(entry, definitions, within) for entry in schema]
     if not isinstance(schema, dict):
         return schema
-    inlined = {key: _inlined(value, definitions) for key, value in schema.items() if key != "$ref"}
+    inlined = {key: _inlined(value, definitions, within) for key, value in schema.items() if key != "$ref"}
     if "$ref" in schema:
-        inlined = {**_inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions), **inlined}
+        name = schema["$ref"].rpartition("/")[2]
+        found = {} if name in within else _inlined(definitions[name], definitions, (*within, name))
+        inlined = {**found, **inlined}
     return inlined
 
 

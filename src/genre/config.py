@@ -7,20 +7,27 @@ import difflib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
 from genre.component import Chosen, Component, Settings, resolve
+from genre.data.enriched import names_summaries
 from genre.data.readers import Reader
 from genre.data.splitting import LeaveLastOut, Split
 from genre.data.text import Template
 from genre.encoders import Encoder
 from genre.evaluation.evaluator import EvaluationConfig
+from genre.llm.enrichment import EnrichConfig
+from genre.llm.finetune_settings import FinetuneConfig
+from genre.llm.generation import Generator
+from genre.llm.objectives import Objective
+from genre.llm.pretrain_settings import PretrainConfig
 from genre.policies import Policy
 from genre.policies.greedy import GreedyPolicy
 from genre.rankers import Ranker
+from genre.surfaces import Surface
 
 POLICY_RUNG = "policy"
 """The name of the ladder's last rung: the policy on top of the ranker that is served."""
@@ -83,6 +90,12 @@ class GenreConfig(Settings):
     seed: int = Field(0, ge=0)
     """Of every random choice in learning."""
     data: DataConfig
+    enrich: EnrichConfig | None = None
+    """What a language model writes about items and users before anything is learnt; None leaves the stage out."""
+    pretrain: PretrainConfig | None = None
+    """A language model learns from the items' text alone; None leaves the stage out."""
+    finetune: FinetuneConfig | None = None
+    """A language model's top learns from interactions; None leaves the stage out."""
     encoders: dict[Name, Annotated[SerializeAsAny[Encoder.Config], Chosen(Encoder)]] = Field(default_factory=dict)
     """Item vectors, by a name that rankers refer to."""
     rankers: dict[Name, Annotated[SerializeAsAny[Ranker.Config], Chosen(Ranker)]] = Field(min_length=1)
@@ -92,6 +105,18 @@ class GenreConfig(Settings):
     serve: Name | None = None
     """The ranker that recommends; None takes the last."""
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    surfaces: dict[Name, Surface] = Field(default_factory=dict)
+    """Placements of the published recommender, by the name that its callers send; without any there is `default`, and no publishing."""
+
+    @model_validator(mode="after")
+    def _what_is_enriched_is_asked_for(self) -> GenreConfig:
+        for name, encoder in self.encoders.items():
+            if names_summaries(encoder.text) and not (self.enrich and self.enrich.items):
+                raise ValueError(f"encoders.{name}.text names what the enrich stage writes about items; add the section `enrich.items`")
+        for name, ranker in self.rankers.items():
+            if ranker.synthetic and not (self.enrich and self.enrich.synthetic):
+                raise ValueError(f"rankers.{name}.synthetic needs what the enrich stage imagines; add the section `enrich.synthetic`")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> GenreConfig:
@@ -108,6 +133,18 @@ class GenreConfig(Settings):
             raise ValueError(f"rankers: {POLICY_RUNG!r} is the name of the policy's rung; call the ranker something else")
         if self.serve is not None and self.serve not in self.rankers:
             raise ValueError(_unknown("serve", "ranker", self.serve, self.rankers))
+        return self
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> GenreConfig:
+        sections = {"pretrain": self.pretrain, "finetune": self.finetune}
+        asked = {f"encoders.{name}": encoder.stages() for name, encoder in self.encoders.items()}
+        if self.finetune is not None:
+            asked["finetune"] = ("pretrain",) if self.finetune.model == "pretrain" else ()
+        for where, stages in asked.items():
+            for stage in stages:
+                if sections[stage] is None:
+                    raise ValueError(f"{where}.model is {stage}, and there is no section `{stage}`")
         return self
 
     @property
@@ -275,8 +312,15 @@ def _explain(problem: Any, tree: dict[str, Any]) -> str:
 
 
 KINDS: dict[str, type[Component]] = {
-    "data.reader": Reader, "data.split": Split, "encoders": Encoder, "rankers": Ranker, "policy": Policy, "policy.of": Policy,
-}  # fmt: skip
+    "data.reader": Reader,
+    "data.split": Split,
+    "encoders": Encoder,
+    "rankers": Ranker,
+    "policy": Policy,
+    "policy.of": Policy,
+    "enrich.generator": Generator,
+    "finetune.objective": Objective,
+}
 
 
 def _keys_at(loc: list[str], tree: Any) -> list[str]:
@@ -292,5 +336,6 @@ def _keys_at(loc: list[str], tree: Any) -> list[str]:
             model = resolve(tree["use"], kind).Config
         else:
             field = model.model_fields.get(part)
-            model = field.annotation if field is not None and isinstance(field.annotation, type) else model
+            choices = [] if field is None else [field.annotation, *get_args(field.annotation)]
+            model = next((choice for choice in choices if hasattr(choice, "model_fields")), model)
     return sorted(getattr(model, "model_fields", ()))

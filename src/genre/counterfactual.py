@@ -27,7 +27,7 @@ from genre.policies.shelf import Shelf
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.runs import Run
-from genre.types import Candidates, Floats, Histories, Ints
+from genre.types import Candidates, Floats, Histories, Ints, offsets_of
 
 BATCH = 256
 GROUPS = 11
@@ -150,7 +150,7 @@ class Replay:
         # Comparing with NaN is False: without a clock, everything that is known counts as before.
         keep_E = (unit_B >= 0)[owner_E] & ~(taken.time_E >= time_B[owner_E])
         counts_B = np.bincount(owner_E[keep_E], minlength=len(rows))
-        offsets = np.concatenate([[0], np.cumsum(counts_B)]).astype(np.int64)
+        offsets = offsets_of(counts_B)
         now_B = np.where(np.isnan(time_B), np.where(unit_B < 0, np.nan, taken.now_B), time_B)
         return Histories(taken.item_idx_E[keep_E], taken.time_E[keep_E], offsets, now_B)
 

@@ -14,9 +14,10 @@ from genre.encoders.catalogue import load_vectors
 from genre.evaluation.evaluator import Scorer
 from genre.policies import Policy
 from genre.policies.placing import placed, slates
-from genre.policies.shelf import Shelf, unit
+from genre.policies.shelf import Shelf
 from genre.runs import Run
 from genre.types import Floats, Histories
+from genre.vectors import unit
 
 
 def shelf_of(config: GenreConfig, run: Run, dataset: Dataset, attributes: Iterable[str] | None = None) -> Shelf:

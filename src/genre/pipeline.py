@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from genre.component import build
 from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
+from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.findings import Finding
 from genre.data.impressions import training_impressions
 from genre.data.preparing import prepare as prepare_data
@@ -25,17 +27,24 @@ from genre.data.text import render
 from genre.deciding import decided, shelf_of
 from genre.encoders import Encoder
 from genre.encoders.catalogue import CatalogueEncoder, fit_catalogue, load_vectors
+from genre.encoders.likeness import Likeness
 from genre.evaluation.beyond_accuracy import category_shares
 from genre.evaluation.evaluator import Catalogue, Scorer
 from genre.evaluation.evaluator import evaluate as evaluate_ranker
 from genre.evaluation.result import Result
+from genre.llm.enrichment import enrich as enrich_data
+from genre.llm.finetune_settings import FinetuneConfig
+from genre.llm.model_files import files_of, locate
+from genre.llm.tuning_data import tuning_data
 from genre.policies import Policy
 from genre.rankers import Ranker
 from genre.reporting import report
-from genre.runs import Run
+from genre.runs import VERSION, Run
 from genre.types import Training
 
 RUNS = Path("runs")
+CHOSEN_FINETUNE = "/finetune"
+"""Its place in chosen.json, which no ranker's name can be."""
 
 
 def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, force: bool = False, folder: Path | None = None) -> Run:
@@ -52,6 +61,9 @@ def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, forc
     with run.locked():
         (run.folder / "config.yaml").write_text(dump_config(config))
         prepare(config, run, force)
+        enrich(config, run, force)
+        pretrain(config, run, force)
+        finetune(config, run, force)
         for name in config.encoders:
             embed(config, run, name, force)
         for name in config.rankers:
@@ -62,6 +74,8 @@ def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, forc
             if POLICY_RUNG in config.rungs:
                 decide(config, run, force)
             report([run.folder], run.folder / "report.html")
+        if config.surfaces:
+            publish(config, run, force)
     return run
 
 
@@ -76,22 +90,81 @@ def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
     run.stage("prepare", data.model_dump(mode="json"), (), work, files=reader.sources(), force=force)
 
 
+def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """What a language model writes about items and users, if it is asked to."""
+    settings = config.enrich
+    if settings is None:
+        return
+
+    def work(folder: Path) -> None:
+        dataset = Dataset.load(run.path("prepare"))
+        enrich_data(dataset, settings, folder, run.folder / "calls.sqlite", Likeness(dataset.items), config.seed)
+
+    files = settings.generator.files()
+    run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, files, force)
+
+
+def pretrain(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """A language model on the items' text, if it is asked for."""
+    settings = config.pretrain
+    if settings is None:
+        return
+
+    def work(folder: Path) -> None:
+        from genre.llm.pretraining import pretrain as pretrain_model
+
+        pretrain_model(settings, Dataset.load(run.path("prepare")).items["text"].to_list(), config.seed, folder)
+
+    files = [*settings.corpus, *(files_of(settings.model) if settings.model else ())]
+    run.stage("pretrain", {"pretrain": settings.model_dump(mode="json"), "seed": config.seed}, ("prepare",), work, files, force)
+
+
+def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
+    """A language model's top on the training interactions, if it is asked for."""
+    settings = config.finetune
+    if settings is None:
+        return
+    chosen = read_chosen(run)
+    everything = config.data.split.use == "none"
+    if everything and CHOSEN_FINETUNE in chosen:
+        settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen[CHOSEN_FINETUNE]})
+    own = settings.model == "pretrain"
+
+    def work(folder: Path) -> None:
+        from genre.llm.finetuning import finetune as finetune_model
+
+        dataset, where = Dataset.load(run.path("prepare")), str(run.path("pretrain")) if own else locate(settings.model)
+        data = tuning_data(dataset, run.path("prepare"), not everything, config.seed)
+        metrics = finetune_model(settings, where, dataset.items["text"].to_list(), data, folder)
+        if not everything:
+            write_chosen(run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
+
+    inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *(() if own else files_of(settings.model))]
+    run.stage("finetune", {"finetune": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
+
+
 def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
     """Vectors for every item, from one encoder."""
 
+    enriched = names_summaries(config.encoders[name].text)
+
     def work(folder: Path) -> None:
-        encoder = build(Encoder, config.encoders[name])
-        vectors_ND, transform = fit_catalogue(encoder, Dataset.load(run.path("prepare")).items)
+        encoder, items = build(Encoder, config.encoders[name]), Dataset.load(run.path("prepare")).items
+        encoder.within(run.folder)
+        if enriched:
+            items = with_summaries(items, read_summaries(run.path("enrich")))
+        vectors_ND, transform = fit_catalogue(encoder, items)
         CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
 
-    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), ("prepare",), work, force=force)
+    inputs = ["prepare", *(["enrich"] if enriched else []), *config.encoders[name].stages()]
+    files = config.encoders[name].files()
+    run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, files, force)
 
 
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
     """One ranker, learnt from the training interactions and the vectors and rankers it names."""
     settings = config.rankers[name]
-    chosen_file = run.folder / "chosen.json"
-    chosen = json.loads(chosen_file.read_text()) if chosen_file.is_file() else {}
+    chosen = read_chosen(run)
     everything = config.data.split.use == "none"
     if everything and name in chosen:
         settings = type(settings).model_validate({**settings.model_dump(), **chosen[name]})
@@ -101,18 +174,35 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
         ranker = build(Ranker, settings)
         members = {member: Ranker.load(run.path(f"rank/{member}")) for member in settings.members()}
         validation = None if everything else dataset.ground_truth("valid")
+        histories = dataset.training
+        if settings.synthetic:
+            histories = with_synthetic(histories, read_synthetic(run.path("enrich"), len(dataset.users)))
         training = Training(
-            dataset.training, dataset.n_items, content_of(run, settings.encoders()), validation, dataset.repeats, members,
+            histories, dataset.n_items, content_of(run, settings.encoders()), validation, dataset.repeats, members,
             {member: content_of(run, each.config.encoders()) for member, each in members.items()},
-            training_impressions(dataset) if settings.reads_impressions() else None, config.seed,
+            training_impressions(dataset) if settings.reads_impressions() else None, config.seed, dataset.items,
         )  # fmt: skip
         ranker.fit(training, folder)
         ranker.save(folder)
+        for file in folder.rglob("checkpoint.safetensors"):  # what a killed training needs, a finished one does not
+            file.unlink()
         if not everything:
-            chosen_file.write_text(json.dumps(chosen | {name: ranker.chosen()}, indent=2) + "\n")
+            write_chosen(run, name, ranker.chosen())
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
-    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, force=force)
+    inputs += ["enrich"] if settings.synthetic else []
+    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, settings.files(), force)
+
+
+def read_chosen(run: Run) -> dict[str, Any]:
+    """What validation decided in this run, by ranker (or stage)."""
+    file = run.folder / "chosen.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def write_chosen(run: Run, name: str, settings: dict[str, Any]) -> None:
+    """What validation decided, for training on everything later."""
+    (run.folder / "chosen.json").write_text(json.dumps(read_chosen(run) | {name: settings}, indent=2) + "\n")
 
 
 def content_of(run: Run, encoders: Iterable[str]) -> npt.NDArray[np.float32] | None:
@@ -126,7 +216,8 @@ def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> N
 
     def work(folder: Path) -> None:
         dataset, ranker = Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}"))
-        judge(config, dataset, ranker.score, content_of(run, config.encoders), "test", name).save(folder)
+        content = content_of(run, config.encoders)
+        judge(config, run, dataset, ranker.score, content, "test", name, ranker.config.synthetic).save(folder)
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"]
     run.stage(f"evaluate/{name}", config.evaluate.model_dump(mode="json"), inputs, work, force=force)
@@ -139,7 +230,7 @@ def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
         dataset, content = Dataset.load(run.path("prepare")), content_of(run, config.encoders)
         ranker = Ranker.load(run.path(f"rank/{config.served}"))
         score = decided(build(Policy, config.policy), shelf_of(config, run, dataset), ranker.score, config, dataset.repeats)
-        judge(config, dataset, score, content, "test", POLICY_RUNG).save(folder)
+        judge(config, run, dataset, score, content, "test", POLICY_RUNG, ranker.config.synthetic).save(folder)
 
     settings = {"evaluate": config.evaluate.model_dump(mode="json"), "policy": config.policy.model_dump(mode="json"), "seed": config.seed}
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{config.served}"]
@@ -147,17 +238,61 @@ def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
 
 
 def judge(
-    config: GenreConfig, dataset: Dataset, score: Scorer, content_ND: npt.NDArray[np.float32] | None, part: Part, name: str
+    config: GenreConfig,
+    run: Run,
+    dataset: Dataset,
+    score: Scorer,
+    content_ND: npt.NDArray[np.float32] | None,
+    part: Part,
+    name: str,
+    synthetic: bool,
 ) -> Result:
     """A scorer's metrics on a part of the split, with the protocol in words."""
     settings = config.evaluate
-    truth = dataset.ground_truth(part, settings.users, config.data.seed)
+    everyone = dataset.ground_truth(part)
+    truth = everyone.draw(settings.users, config.data.seed)
     categories = category_shares(dataset.items[settings.category])[0] if settings.category else None
     counts_N = dataset.training.item_counts(dataset.n_items)
     protocol = f"{dataset.summary['protocol']}{'' if part == 'test' else ', validation'}"
+    enriched = run.path("enrich") if synthetic else None
     return evaluate_ranker(
-        score, truth, Catalogue(counts_N, content_ND, categories), protocol, settings, dataset.repeats, what=f"evaluating {name}"
+        score,
+        truth,
+        Catalogue(counts_N, content_ND, categories),
+        protocol,
+        settings,
+        dataset.repeats,
+        dataset.left_out(part, len(everyone)),
+        what=f"evaluating {name}",
+        asked=as_asked(truth.queries, truth.user_idx_B, len(dataset.users), enriched),
     )
+
+
+def publish(config: GenreConfig, run: Run, force: bool = False) -> Path:
+    """Everything that serving needs, as the next version in models/; the newest version where nothing changed since it was made."""
+    from genre.publishing.assembling import Parts, assemble  # needs onnx, and nothing else here does
+
+    evaluated = f"evaluate/{config.served}"
+    judged = (run.folder / evaluated / "manifest.json").is_file()
+    inputs = ["prepare", *(f"embed/{name}" for name in config.encoders), *(f"rank/{name}" for name in config.rankers)]
+    inputs += [evaluated] if judged else []
+    settings = config.model_dump(mode="json", include={"name", "serve", "policy", "surfaces"})
+    fingerprints = {stage: run.manifest(stage).fingerprint for stage in inputs}
+    versions = sorted(path.parent.name for path in run.folder.glob("models/*/manifest.json"))
+    if versions and not force:
+        newest = run.manifest(f"models/{versions[-1]}")
+        if (newest.settings, newest.inputs, newest.versions["genre"]) == (settings, fingerprints, VERSION):
+            return run.path(f"models/{versions[-1]}")
+    version = f"models/{int(versions[-1]) + 1 if versions else 1:06d}"
+
+    def work(folder: Path) -> None:
+        rankers = {name: run.path(f"rank/{name}") for name in config.rankers}
+        encoders = {name: run.path(f"embed/{name}") for name in config.encoders}
+        metrics = run.path(evaluated) / "metrics.json" if judged else None
+        assemble(config, Parts(Dataset.load(run.path("prepare")), rankers, encoders, metrics, fingerprints), folder)
+
+    run.stage(version, settings, inputs, work)
+    return run.path(version)
 
 
 def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Iterator[tuple[str, Result]]:
@@ -175,7 +310,8 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
     content = content_of(run, config.encoders)
     chosen: Part = "test" if part == "test" else "valid"
     for name in names or config.rankers:
-        yield name, judge(config, dataset, Ranker.load(run.path(f"rank/{name}")).score, content, chosen, name)
+        ranker = Ranker.load(run.path(f"rank/{name}"))
+        yield name, judge(config, run, dataset, ranker.score, content, chosen, name, ranker.config.synthetic)
 
 
 def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Finding], pl.DataFrame]:

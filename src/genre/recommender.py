@@ -16,16 +16,18 @@ import pyarrow.parquet as pq
 from genre.component import build
 from genre.config import GenreConfig, load_run_config
 from genre.data.dataset import Dataset
+from genre.data.enriched import read_synthetic, with_synthetic
 from genre.data.text import render
 from genre.encoders.catalogue import CatalogueEncoder, load_vectors
 from genre.explanation import strongest_event
 from genre.policies import Policy
 from genre.policies.placing import slates
-from genre.policies.shelf import Shelf, unit
+from genre.policies.shelf import Shelf
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.runs import Run
-from genre.types import Floats, Histories, Ints, Recommendation
+from genre.types import Floats, Histories, Ints, Recommendation, offsets_of
+from genre.vectors import unit
 
 BATCH = 256
 Vectors = npt.NDArray[np.float32]
@@ -39,11 +41,18 @@ class Recommender:
     """
 
     def __init__(
-        self, config: GenreConfig, dataset: Dataset, ranker: Ranker, encoders: dict[str, CatalogueEncoder], vectors: dict[str, Vectors]
+        self,
+        config: GenreConfig,
+        dataset: Dataset,
+        ranker: Ranker,
+        encoders: dict[str, CatalogueEncoder],
+        vectors: dict[str, Vectors],
+        enriched: Path | None = None,
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.ranker = ranker
+        self.synthetic = None if enriched is None else read_synthetic(enriched, len(dataset.users))
         self.encoders = encoders
         self.vectors = {name: unit(vectors_ND) for name, vectors_ND in vectors.items()}
         self.policy = build(Policy, config.policy)
@@ -67,7 +76,9 @@ class Recommender:
             raise ValueError(f"{folder} has no ranker {name!r}; it has {', '.join(config.rankers)}")
         encoders = {encoder: CatalogueEncoder.load(run.path(f"embed/{encoder}")) for encoder in config.encoders}
         vectors = {encoder: load_vectors(run.path(f"embed/{encoder}")) for encoder in config.encoders}
-        return cls(config, Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}")), encoders, vectors)
+        ranking = Ranker.load(run.path(f"rank/{name}"))
+        enriched = run.path("enrich") if ranking.config.synthetic else None
+        return cls(config, Dataset.load(run.path("prepare")), ranking, encoders, vectors, enriched)
 
     def recommend(
         self,
@@ -96,7 +107,8 @@ class Recommender:
         if n < 1:
             raise ValueError(f"n is {n}; a list has at least one item")
         query = self._query(user_id, history)
-        scores_N = self._scores(query, text)
+        asked = query if history is not None else self._as_asked(query, [user_id])
+        scores_N = self._scores(asked, text)
         banned = [self._index(item, "exclude") for item in exclude]
         if not self.config.data.repeats:
             banned.extend(query.item_idx_E.tolist())
@@ -213,7 +225,7 @@ class Recommender:
         for start in range(0, len(user_ids), BATCH):
             names = [str(user) for user in user_ids[start : start + BATCH]]
             queries = self._batch_query(names)
-            scores_BN = self.ranker.score(queries)
+            scores_BN = self.ranker.score(self._as_asked(queries, names))
             banned = None if self.config.data.repeats else queries
             rng = np.random.default_rng([self.config.seed, start])
             item_idx_Bn = slates(self.policy, self.shelf, scores_BN, n, queries, banned, rng)
@@ -224,6 +236,13 @@ class Recommender:
                 schema=RECOMMENDED,
             )
 
+    def _as_asked(self, queries: Histories, names: Sequence[str | None]) -> Histories:
+        """With what was imagined for these users, where the ranker takes it: scored with, but never masked nor shown."""
+        if self.synthetic is None:
+            return queries
+        # Whoever is not known has an empty history, which stays empty whosever synthetic events stand beside it.
+        return with_synthetic(queries, self.synthetic, np.array([self._user_idx.get(str(name), 0) for name in names]))
+
     def _batch_query(self, names: list[str]) -> Histories:
         known = np.array([self._user_idx.get(name, -1) for name in names])
         everything = self.dataset.everything
@@ -232,7 +251,7 @@ class Recommender:
             return taken
         lengths = np.where(known < 0, 0, taken.lengths)
         keep = np.repeat(known >= 0, taken.lengths)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = offsets_of(lengths)
         return Histories(taken.item_idx_E[keep], taken.time_E[keep], offsets, np.where(known < 0, np.nan, taken.now_B))
 
 

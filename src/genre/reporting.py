@@ -10,11 +10,13 @@ import numpy as np
 
 from genre.config import POLICY_RUNG, GenreConfig, load_run_config
 from genre.data.dataset import Dataset
+from genre.data.enriched import as_asked
 from genre.evaluation.ladder import Ladder, Step, climb, merge
 from genre.evaluation.leaks import leak_checks
 from genre.evaluation.report import Example, write_report
 from genre.evaluation.result import Result
 from genre.index import top_k
+from genre.llm.ledger import LEDGER, Ledger
 from genre.rankers import Ranker
 from genre.runs import Run
 
@@ -22,7 +24,7 @@ EXAMPLES, LIST, HISTORY = 2, 10, 10
 
 
 def ladder(folders: Sequence[Path]) -> Ladder:
-    """The rungs of a run; of several runs that differ only in their seed, the mean over seeds.
+    """The rungs of a run; of several runs that differ only in their seeds, the mean over seeds.
 
     Raises:
         FileNotFoundError: a run, or its evaluation, is missing.
@@ -31,8 +33,9 @@ def ladder(folders: Sequence[Path]) -> Ladder:
     runs = [(Run(folder), load_run_config(folder)) for folder in folders]
     first = runs[0][1]
     for run, config in runs:
-        if config.model_copy(update={"seed": first.seed, "name": first.name}) != first:
-            raise ValueError(f"{run.folder} differs from {folders[0]} in more than its seed and name; their mean would mean nothing")
+        data = config.data.model_copy(update={"seed": first.data.seed})
+        if config.model_copy(update={"seed": first.seed, "name": first.name, "data": data}) != first:
+            raise ValueError(f"{run.folder} differs from {folders[0]} in more than its seeds and name; their mean would mean nothing")
     steps = [[_step(run, config, name) for name in _rungs(run, config)] for run, config in runs]
     return climb(merge(steps), first.evaluate.main)
 
@@ -44,19 +47,20 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
     dataset = Dataset.load(run.path("prepare"))
     results = {name: Result.load(run.path(f"evaluate/{name}")) for name in _rungs(run, config)}
     checks = leak_checks(dataset.ground_truth("test"), dataset.repeats, dataset.summary["ties"] == "shuffle")
-    write_report(file, climbed, results, about(config, dataset), checks, examples(config, run, dataset))
+    write_report(file, climbed, results, about(config, dataset) | enrichment(run), checks, examples(config, run, dataset))
     return climbed
 
 
 def cost(run: Run, stage: str) -> tuple[float, float, float]:
     """Wall-clock seconds, CPU seconds and peak MB of a stage and of all it was made from, but for prepare."""
     needed: set[str] = set()
+    stages = set(run.stages())  # beside them a stage may have been made from files
     waiting = [stage]
     while waiting:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += [source for source in run.manifest(name).inputs if source.split("/")[0] in ("embed", "rank")]
+            waiting += [source for source in run.manifest(name).inputs if source in stages and source != "prepare"]
     manifests = [run.manifest(name) for name in needed]
     return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), max(m.peak_mb for m in manifests)
 
@@ -79,6 +83,12 @@ def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
     return lines
 
 
+def enrichment(run: Run) -> dict[str, str]:
+    """What a language model was asked, how often in vain, and what it cost; nothing if the run has no such stage."""
+    file = run.folder / "enrich" / LEDGER
+    return {"enrichment by a language model": str(Ledger.load(file))} if file.is_file() else {}
+
+
 def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
     """Two test users: what they did, what each of the first and the served rung would show, what really came next."""
     truth = dataset.ground_truth("test")
@@ -86,7 +96,9 @@ def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
     shown, users = dataset.items["shown"], dataset.users["user_id"]
     lists: dict[str, list[list[str]]] = {}
     for name in dict.fromkeys((next(iter(config.rankers)), config.served)):
-        scores_BN = Ranker.load(run.path(f"rank/{name}")).score(truth.queries)
+        ranker = Ranker.load(run.path(f"rank/{name}"))
+        enriched = run.path("enrich") if ranker.config.synthetic else None
+        scores_BN = ranker.score(as_asked(truth.queries, truth.user_idx_B, len(users), enriched))
         best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries)
         lists[name] = [[shown[i] for i in best_K.tolist() if i >= 0] for best_K in best_BK]
     return [

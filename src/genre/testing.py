@@ -41,7 +41,9 @@ def small_training(ranker: Ranker, seed: int = 0) -> Training:
     for name in ranker.config.members():
         members[name] = build(Ranker, {"use": name})
         members[name].fit(Training(histories, N_ITEMS, seed=seed), Path(tempfile.mkdtemp()))
-    return Training(histories, N_ITEMS, content, truth, members=members, seed=seed)
+    titles = [f"item number {i}" if i else "" for i in range(N_ITEMS)]
+    items = pl.DataFrame({"item_idx": range(N_ITEMS), "item_id": [str(i) for i in range(N_ITEMS)], "text": titles, "shown": titles})
+    return Training(histories, N_ITEMS, content, truth, members=members, seed=seed, items=items)
 
 
 def check_ranker(ranker: Ranker) -> None:

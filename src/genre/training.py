@@ -26,7 +26,16 @@ Batches = Callable[[int, np.random.Generator], Sequence[B]]
 """The batches of an epoch, from its number and a generator that is the same whenever this epoch is begun."""
 
 
-class Optimisation(Settings):
+class Placement(Settings):
+    """Where a network runs, and how exactly."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where; auto takes a GPU if there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products; auto takes bfloat16 only where the processor multiplies it in hardware."""
+
+
+class Optimisation(Placement):
     """How a network is trained; rankers and language models inherit these fields in their own configs."""
 
     epochs: PositiveInt = 30
@@ -43,14 +52,12 @@ class Optimisation(Settings):
     """Decoupled (AdamW), on matrices only."""
     beta2: float = Field(default=0.98, gt=0, lt=1)
     """Decay of AdamW's second moment."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are averaged before a step: larger steps in the memory of smaller ones."""
     gradient_clip: NonNegativeFloat = 1.0
     """Largest norm of the whole gradient; 0 never clips."""
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written after every epoch, and within an epoch whenever this long has passed since the last."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where; auto takes a GPU if there is one."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products in training; auto takes bfloat16 only where the processor multiplies it in hardware."""
 
 
 def train(
@@ -71,7 +78,7 @@ def train(
 
     Args:
         batches: see `Batches`; never empty. A batch is built when its place is asked for.
-        loss: a scalar to minimise, from one batch; it draws from torch's generator only.
+        loss: a scalar to minimise, from one batch; it draws from torch's generator only. With `accumulate`, a step takes several batches.
         folder: gets `checkpoint.safetensors`, `history.jsonl` and `tensorboard/`.
         settings: these and all fields that a subclass adds must be the same for a folder to be resumed.
         validate: a figure to maximise, called after every epoch in evaluation mode; NaN is worse than anything.
@@ -95,18 +102,19 @@ def train(
     writer = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.steps)
     clock = _Clock(progress)
     # One bar over all epochs: an epoch of a small catalogue is over before a bar of its own would show.
-    steps = _Steps(batches, settings.epochs, seed, progress)
+    steps = _Steps(batches, settings.epochs, settings.accumulate, seed, progress)
     loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device)
     model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for epoch, step, n, batch in track(steps, what, steps.total, progress.steps):
+        for epoch, step, n, count, together in track(steps, what, steps.total, progress.steps):
             torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0]))
-            with torch.autocast(device.type, torch.bfloat16, enabled=low):
-                value = loss(batch)  # type: ignore[arg-type]
-            value.backward()  # type: ignore[no-untyped-call]
+            for batch in together:
+                with torch.autocast(device.type, torch.bfloat16, enabled=low):
+                    value = loss(batch) / count  # type: ignore[arg-type]
+                value.backward()  # type: ignore[no-untyped-call]
+                loss_sum += value.detach()
             rate = settings.learning_rate * rate_factor(settings, progress.steps, (epoch + step / n) / settings.epochs)
             _update(model, optimizers, rate, settings.gradient_clip)
-            loss_sum += value.detach()
             progress.step, progress.steps = step + 1, progress.steps + 1
             if step + 1 < n and clock.since_saved() < settings.checkpoint_seconds:
                 continue
@@ -166,25 +174,31 @@ def low_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.de
 
 
 class _Steps:
-    """(epoch, step, batches of this epoch, batch) from where the progress stands; `total` is an estimate: epochs differ in length."""
+    """(epoch, step, steps of this epoch, batches of this step, these batches) from where the progress stands; each is built when its turn
+    comes. `total` is an estimate: epochs differ in length."""
 
-    def __init__(self, batches: Batches[B], epochs: int, seed: int, progress: Progress) -> None:
+    def __init__(self, batches: Batches[B], epochs: int, together: int, seed: int, progress: Progress) -> None:
         self._batches, self._epochs, self._seed, self._from = batches, epochs, seed, (progress.epoch, progress.step)
+        self._together = together
         self._first = self._epoch(progress.epoch)
         if not len(self._first):
             raise ValueError("there is nothing to train on: no batch could be made")
         self._finished = progress.finished
-        self.total = epochs * len(self._first)
+        self.total = epochs * self._count(self._first)
+
+    def _count(self, found: Sequence[object]) -> int:
+        return -(-len(found) // self._together)
 
     def _epoch(self, epoch: int) -> Sequence[object]:
         return self._batches(epoch, np.random.default_rng([self._seed, epoch]))
 
-    def __iter__(self) -> Iterator[tuple[int, int, int, object]]:
+    def __iter__(self) -> Iterator[tuple[int, int, int, int, Iterator[object]]]:
         first_epoch, first_step = self._from
         for epoch in range(first_epoch, 0 if self._finished else self._epochs):
             found = self._first if epoch == first_epoch else self._epoch(epoch)
-            for step in range(first_step if epoch == first_epoch else 0, len(found)):
-                yield epoch, step, len(found), found[step]
+            for step in range(first_step if epoch == first_epoch else 0, self._count(found)):
+                places = range(step * self._together, min((step + 1) * self._together, len(found)))
+                yield epoch, step, self._count(found), len(places), map(found.__getitem__, places)
 
 
 class _Clock:

@@ -12,11 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from genre.rankers import Ranker
 
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
+
+
+def offsets_of(lengths_B: Ints | Sequence[int]) -> npt.NDArray[np.int64]:
+    """Where each of B runs begins, and where the last one ends, shape (B + 1,)."""
+    return np.concatenate([[0], np.cumsum(lengths_B, dtype=np.int64)]).astype(np.int64)
+
+
+def picked(offsets: Ints, rows: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Some of the runs, one after another: their own offsets, and the places of their entries."""
+    lengths = np.diff(offsets)[rows]
+    found = offsets_of(lengths)
+    return found, np.arange(found[-1]) + np.repeat(offsets[:-1][rows] - found[:-1], lengths)
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class Histories:
     @classmethod
     def of(cls, items: Sequence[Sequence[int] | Ints], times: Sequence[Sequence[float] | Floats] | None = None) -> Histories:
         """Histories from lists of item indices; without times every clock is NaN."""
-        offsets = np.concatenate([[0], np.cumsum([len(row) for row in items], dtype=np.int64)]).astype(np.int64)
+        offsets = offsets_of([len(row) for row in items])
         flat = np.concatenate([np.asarray(row, np.int32) for row in items]) if len(items) else np.empty(0, np.int32)
         clock = np.full(len(flat), np.nan)
         if times is not None and len(flat):
@@ -85,17 +99,13 @@ class Histories:
     def take(self, rows: Ints | slice) -> Histories:
         """The histories of some of the users, in the order asked for."""
         rows = np.arange(len(self))[rows]
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        offsets, entries = picked(self.offsets, rows)
         return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows])
 
     def only(self, keep_E: Bools) -> Histories:
         """Some of the entries of every user."""
         kept_B = np.bincount(self.owner_E()[keep_E], minlength=len(self))
-        return Histories(
-            self.item_idx_E[keep_E], self.time_E[keep_E], np.concatenate([[0], np.cumsum(kept_B)]).astype(np.int64), self.now_B
-        )
+        return Histories(self.item_idx_E[keep_E], self.time_E[keep_E], offsets_of(kept_B), self.now_B)
 
     def newest(self, n: int) -> Histories:
         """Each user's last n entries."""
@@ -137,10 +147,27 @@ class GroundTruth:
     def take(self, rows: Ints | slice) -> GroundTruth:
         """Some of the queries, in the order asked for."""
         rows = np.arange(len(self))[rows]
-        lengths = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        offsets, entries = picked(self.offsets, rows)
         return GroundTruth(self.queries.take(rows), self.target_E[entries], offsets, self.user_idx_B[rows])
+
+    def draw(self, n: int | None, seed: int) -> GroundTruth:
+        """At most n of the queries, at random and in their order; None takes all."""
+        if n is None or len(self) <= n:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False)))
+
+    def distinct(self, repeats: bool) -> GroundTruth:
+        """Each target once a query, without those of the history unless repeats are allowed; queries left without targets leave."""
+        width = int(max(self.queries.item_idx_E.max(initial=0), self.target_E.max(initial=0))) + 1
+        owner_E = self.owner_E().astype(np.int64)
+        key_E = owner_E * width + self.target_E
+        keep_E = np.zeros(len(key_E), bool)
+        keep_E[np.unique(key_E, return_index=True)[1]] = True
+        if not repeats:
+            keep_E &= ~np.isin(key_E, self.queries.owner_E().astype(np.int64) * width + self.queries.item_idx_E)
+        counts_B = np.bincount(owner_E[keep_E], minlength=len(self))
+        kept = GroundTruth(self.queries, self.target_E[keep_E], offsets_of(counts_B), self.user_idx_B)
+        return kept if counts_B.all() else kept.take(np.flatnonzero(counts_B))
 
 
 @dataclass(frozen=True)
@@ -186,9 +213,7 @@ class Impressions:
     def take(self, rows: Ints | slice) -> Impressions:
         """Some of the lists, in the order asked for."""
         rows = np.arange(len(self))[rows]
-        lengths = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        offsets, entries = picked(self.offsets, rows)
         return Impressions(
             self.queries.take(rows), self.item_idx_E[entries], offsets, {name: label[entries] for name, label in self.labels.items()},
             self.position_E[entries], {name: [values[row] for row in rows] for name, values in self.context.items()},
@@ -209,6 +234,7 @@ class Training:
         member_content: the item vectors that each member read, by its name; for rankers that fit members anew.
         impressions: lists that were shown before the held-out part begins, and what came of them; None where none were logged.
         seed: of every random choice.
+        items: the catalogue (`item_idx`, `item_id`, `text`, `shown`, its own columns) for rankers that read it; None where there is none.
     """
 
     histories: Histories
@@ -220,6 +246,7 @@ class Training:
     member_content: Mapping[str, npt.NDArray[np.float32] | None] = field(default_factory=dict)
     impressions: Impressions | None = None
     seed: int = 0
+    items: pl.DataFrame | None = None
 
     def counts_N(self) -> Ints:
         """Training interactions an item, shape (N,)."""

@@ -83,6 +83,14 @@ def test_a_target_already_seen_is_dropped_unless_repeats_are_allowed(tmp_path: P
     assert again.targets(0).tolist() == [0]
 
 
+def test_who_is_not_judged_is_counted_by_the_reason(tmp_path: Path) -> None:
+    rows: list[Row] = [("once", "a", 1), *(("u", item, time) for time, item in enumerate("abc", 1))]
+    rows += [("again", item, time) for time, item in enumerate("aba", 1)]
+    dataset = prepared(tmp_path, rows)
+    left_out = dataset.left_out("test", len(dataset.ground_truth("test")))
+    assert left_out == {"users without an interaction in this part": 1, "users who had every item of it before": 1}
+
+
 def test_a_basket_gives_each_target_once(tmp_path: Path) -> None:
     rows: list[Row] = [("u", "a", 1), ("u", "b", 2), ("u", "c", 3), ("u", "d", 3), ("u", "c", 3)]
     dataset = prepared(tmp_path, rows, {"use": "leave_last_out", "unit": "session"}, sessions=["1", "2", "3", "3", "3"])

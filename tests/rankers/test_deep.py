@@ -16,8 +16,8 @@ from genre.data.impressions import impressions_of, training_impressions
 from genre.data.synthetic import World, WorldConfig
 from genre.rankers import Ranker
 from genre.rankers.deep import DeepRanker
-from genre.rankers.validation import ndcg
 from genre.types import GroundTruth, Histories, Impressions, Training
+from genre.validation import ndcg
 
 SMALL: dict[str, Any] = {"hidden": 16, "epochs": 8, "patience": 4, "warmup_steps": 10, "learning_rate": 0.005}
 

@@ -13,11 +13,13 @@ from genre.component import build
 from genre.rankers import Ranker
 from genre.rankers.scorer import Scorer
 from genre.rankers.sequential import SequentialRanker, negative_chances
-from genre.rankers.transformer import Dropout, ItemVectors, NextItem, Tower
-from genre.rankers.validation import ndcg, ndcg_B, sample
-from genre.rankers.windows import Windows, cut
+from genre.rankers.transformer import ItemVectors, NextItem
+from genre.successors import Course, Successors
 from genre.testing import check_ranker
+from genre.tower import Dropout, Tower
 from genre.types import Floats, GroundTruth, Histories, Training
+from genre.validation import ndcg, ndcg_B, sample
+from genre.windows import Windows, cut
 
 CONTENT = {"content": ["text"]}
 SAMPLED = {"loss": "sampled", "negatives": 8}
@@ -192,7 +194,8 @@ def test_padding_changes_neither_loss_nor_gradient() -> None:
     def batch_of(places: int) -> tuple[float, torch.Tensor]:
         torch.manual_seed(0)
         model = NextItem(ItemVectors(8, None, 6), Tower(8, 1, 2, 5))
-        windows = Windows(np.array([0, 1, 2, 3, 4, 5, 1]), np.array([0, 4]), np.array([3, 2]), places, np.random.default_rng(0))
+        course = Course(np.array([0, 1, 2, 3, 4, 5, 1]), np.array([1, 2, 3, -1, 5, 1, -1]))
+        windows = Windows(course, np.array([0, 4]), np.array([3, 2]), places, np.random.default_rng(0))
         total = torch.zeros(())
         for batch in windows:  # 3 + 2 places: one padded batch of both, or two of one each
             total = total + model.full_loss(batch) * batch.real_BL.sum()
@@ -225,6 +228,22 @@ def test_id_dropout_leaves_an_item_its_content_alone_in_training_only() -> None:
     assert torch.allclose(items.eval()(), by_content + items.ids.weight)
 
 
+def test_the_units_of_the_content_do_not_matter() -> None:
+    content = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    vectors = []
+    for unit in (1.0, 0.01):
+        torch.manual_seed(0)
+        items = ItemVectors(4, content * unit, 50).eval()
+        assert items.content_NF is not None
+        assert items.content_NF.square().mean().item() == pytest.approx(1, rel=1e-5)
+        read = items.read_content()
+        assert read is not None
+        torch.testing.assert_close(read(content * unit) + items.ids.weight, items())
+        vectors.append(items())
+    torch.testing.assert_close(vectors[0], vectors[1])
+    assert ItemVectors(4, torch.zeros(5, 3), 5).scale == 1
+
+
 def test_a_large_catalogue_is_scored_by_the_same_vectors_it_was_trained_with() -> None:
     torch.manual_seed(0)
     content = torch.randn(5, 3)
@@ -235,6 +254,11 @@ def test_a_large_catalogue_is_scored_by_the_same_vectors_it_was_trained_with() -
 
 
 # Windows
+
+
+def windows_of(histories: Histories, longest: int, places: int, rng: np.random.Generator) -> Windows:
+    course = Successors(histories, histories.item_idx_E, 0.0, "entry", repeats=True).draw(rng)
+    return Windows(course, *cut(histories, longest, rng), places, rng)
 
 
 def pairs(windows: Windows) -> list[tuple[int, int]]:
@@ -248,14 +272,14 @@ def test_every_entry_but_the_first_is_a_target_once_and_follows_its_input(longes
     rows = [[0, 1, 2], [], [3], [4, 5], list(range(10, 31))]
     histories = Histories.of(rows)
     rng = np.random.default_rng(0)
-    windows = Windows(histories.item_idx_E, *cut(histories, longest, rng), 12, rng)
+    windows = windows_of(histories, longest, 12, rng)
     assert pairs(windows) == sorted((a, b) for row in rows for a, b in pairwise(row))
     assert all(batch.input_BL.shape[1] <= longest for batch in windows)
 
 
 def test_a_history_of_three_predicts_the_second_from_the_first_and_the_third_from_both() -> None:
     histories, rng = Histories.of([[7, 8, 9]]), np.random.default_rng(0)
-    (batch,) = Windows(histories.item_idx_E, *cut(histories, 50, rng), 100, rng)
+    (batch,) = windows_of(histories, 50, 100, rng)
     assert batch.input_BL.tolist() == [[7, 8]]
     assert batch.target_BL.tolist() == [[8, 9]]
 
@@ -263,7 +287,7 @@ def test_a_history_of_three_predicts_the_second_from_the_first_and_the_third_fro
 def test_batches_hold_what_they_may_and_little_padding() -> None:
     rng = np.random.default_rng(0)
     histories = Histories.of([np.arange(n) for n in rng.geometric(0.1, 3000)])
-    windows = Windows(histories.item_idx_E, *cut(histories, 30, rng), 600, rng)
+    windows = windows_of(histories, 30, 600, rng)
     assert max(batch.input_BL.size for batch in windows) <= 600
     assert sum(batch.real_BL.sum() for batch in windows) / sum(batch.real_BL.size for batch in windows) > 0.95
 
@@ -275,7 +299,7 @@ def test_long_histories_are_cut_anew_each_epoch() -> None:
 
 def test_an_epochs_batches_are_the_same_however_they_are_reached() -> None:
     histories = Histories.of([np.arange(n) for n in range(40)])
-    a, b = (Windows(histories.item_idx_E, *cut(histories, 9, rng), 50, rng) for rng in (np.random.default_rng(1), np.random.default_rng(1)))
+    a, b = (windows_of(histories, 9, 50, rng) for rng in (np.random.default_rng(1), np.random.default_rng(1)))
     assert all(np.array_equal(a[5].input_BL, each.input_BL) for each in b[5:6])
     assert len(a[2:]) == len(a) - 2
 

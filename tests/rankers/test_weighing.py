@@ -1,4 +1,4 @@
-"""Shortlists and the search for weights: NDCG by hand, candidates, what the search finds."""
+"""Shortlists and weights: NDCG by hand, candidates, what is likeliest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from genre.rankers.shortlists import Shortlists, mean_ndcg
-from genre.rankers.validation import ndcg_B
-from genre.rankers.weighing import cross_validated, search, tries
+from genre.rankers.weighing import cross_validated, likeliest
 from genre.types import GroundTruth, Histories
+from genre.validation import ndcg_B
 
 
 def truth(histories: list[list[int]], targets: list[list[int]]) -> GroundTruth:
@@ -43,14 +43,14 @@ def test_shapes_must_fit() -> None:
 def test_the_history_is_no_candidate_unless_it_may_be_repeated() -> None:
     held = truth([[0, 1]], [[2]])
     scores = [np.array([[9, 8, 1, 0, 7]], np.float32)]
-    once = Shortlists.of(scores, held, top=2, repeats=False)
-    assert sorted(once.score_MQC[0, 0][once.pad_QC[0] == 0].tolist()) == [1, 7]
-    again = Shortlists.of(scores, held, top=2, repeats=True)
-    assert sorted(again.score_MQC[0, 0][again.pad_QC[0] == 0].tolist()) == [1, 8, 9]
+    once = Shortlists.of(scores, held, 2, False, 0, np.random.default_rng(0))
+    assert sorted(once.score_MQC[0, 0][once.log_copies_QC[0] == 0].tolist()) == [1, 7]
+    again = Shortlists.of(scores, held, 2, True, 0, np.random.default_rng(0))
+    assert sorted(again.score_MQC[0, 0][again.log_copies_QC[0] == 0].tolist()) == [1, 8, 9]
 
 
 def test_a_target_that_may_not_be_shown_lowers_the_ndcg() -> None:
-    lists = Shortlists.of([np.array([[9, 8, 7]], np.float32)], truth([[0]], [[0, 1]]), top=3, repeats=False)
+    lists = Shortlists.of([np.array([[9, 8, 7]], np.float32)], truth([[0]], [[0, 1]]), 3, False, 0, np.random.default_rng(0))
     assert lists.ndcg(lists.summed(np.ones(1)), 10) == pytest.approx(1 / (1 + 1 / np.log2(3)))
 
 
@@ -60,24 +60,49 @@ def test_the_ndcg_of_joined_shortlists_is_that_of_the_whole_catalogue(repeats: b
     held = random_truth(rng, 25, 60)
     scores = [rng.normal(size=(25, 60)).astype(np.float32) for _ in range(2)]
     parts = [slice(0, 10), slice(10, 25)]
-    lists = Shortlists.joined([Shortlists.of([score[part] for score in scores], held.take(part), 20, repeats) for part in parts])
+    lists = Shortlists.joined([Shortlists.of([score[part] for score in scores], held.take(part), 20, repeats, 5, rng) for part in parts])
     weights = np.array([0.9, 0.1])
     expected = ndcg_B(0.9 * scores[0] + 0.1 * scores[1], held, repeats).mean()
     assert lists.ndcg(lists.summed(weights), 10) == pytest.approx(expected)
 
 
-def test_the_search_finds_the_ranker_that_knows() -> None:
+def test_the_others_stand_for_the_rest_of_the_catalogue() -> None:
+    held = truth([[0, 1]], [[2]])
+    lists = Shortlists.of([np.arange(100.0, dtype=np.float32)[None]], held, 10, False, 20, np.random.default_rng(0))
+    copies = np.exp(lists.log_copies_QC[0])
+    assert len(copies) == 31  # the best ten, the target and twenty others
+    assert copies.sum() == pytest.approx(98)  # all but the history
+    assert sorted(set(copies.round(3).tolist())) == [1, pytest.approx((98 - 11) / 20, abs=1e-3)]
+
+
+def test_the_weights_are_those_of_a_conditional_logit() -> None:
+    """One query in three, of two items a unit apart, goes to the lower one: the odds are 2, so the weight is log 2."""
+    scores = np.tile(np.array([[1, 0]], np.float32), (3, 1))
+    lists = Shortlists.of([scores], truth([[], [], []], [[0], [0], [1]]), 2, False, 0, np.random.default_rng(0))
+    assert likeliest(lists, 0.0) == pytest.approx([np.log(2)], abs=1e-4)
+    assert likeliest(lists, 0.1)[0] < np.log(2)
+
+
+def test_others_take_the_place_of_the_whole_catalogue() -> None:
+    rng = np.random.default_rng(0)
+    held = random_truth(rng, 400, 300)
+    scores = [rng.normal(size=(400, 300)).astype(np.float32) for _ in range(2)]
+    scores[0][held.owner_E(), held.target_E] += 1
+    whole = likeliest(Shortlists.of(scores, held, 300, False, 0, rng), 1e-3)
+    assert likeliest(Shortlists.of(scores, held, 20, False, 60, rng), 1e-3) == pytest.approx(whole, abs=0.08)
+    assert likeliest(Shortlists.of(scores, held, 20, False, 0, rng), 1e-3)[0] < whole[0] - 0.2  # what they are there for
+
+
+def test_the_ranker_that_knows_gets_the_weight_and_chance_gets_none() -> None:
     rng = np.random.default_rng(0)
     held = random_truth(rng, 200, 50)
     noise = [rng.normal(size=(200, 50)).astype(np.float32) for _ in range(3)]
     knows = noise[0].copy()
     knows[held.owner_E(), held.target_E] += 2
-    lists = Shortlists.of([noise[1], knows, noise[2]], held, 50, False)
-    weights = search(lists, 10)
-    assert weights.sum() == pytest.approx(1)
-    assert weights[1] > 0.8
-    assert lists.ndcg(lists.summed(weights), 10) > lists.ndcg(lists.summed(np.ones(3)), 10)
-    assert cross_validated(lists, 10, rng) == pytest.approx(lists.ndcg(lists.summed(np.array([0, 1, 0])), 10), abs=0.05)
+    lists = Shortlists.of([noise[1], knows, noise[2]], held, 50, False, 0, rng)
+    weights = likeliest(lists, 1e-3)
+    assert weights[1] > 1.5 and weights[[0, 2]].max() < 0.2
+    assert cross_validated(lists, 1e-3, 10, rng) == pytest.approx(lists.ndcg(lists.summed(np.array([0, 1, 0])), 10), abs=0.03)
 
 
 def test_two_rankers_that_each_know_half_are_both_kept() -> None:
@@ -86,11 +111,10 @@ def test_two_rankers_that_each_know_half_are_both_kept() -> None:
     scores = [rng.normal(size=(200, 50)).astype(np.float32) for _ in range(2)]
     for score in scores:
         score[held.owner_E(), held.target_E] += 1
-    lists = Shortlists.of(scores, held, 50, False)
-    assert search(lists, 10).min() > 0.25
+    weights = likeliest(Shortlists.of(scores, held, 50, False, 0, rng), 1e-3)
+    assert weights.min() / weights.sum() > 0.25
 
 
-def test_a_weight_of_zero_can_come_back_and_the_last_one_cannot_go() -> None:
-    assert min(tries(np.array([0.0, 1.0]), 0)) == 0
-    assert max(tries(np.array([0.0, 1.0]), 0)) == pytest.approx(0.2)
-    assert min(tries(np.array([0.0, 1.0]), 1)) == 0.25
+def test_no_target_that_may_be_shown_leaves_all_weights_equal() -> None:
+    lists = Shortlists.of([np.zeros((1, 4), np.float32)] * 2, truth([[0]], [[0]]), 4, False, 0, np.random.default_rng(0))
+    assert likeliest(lists, 1e-3).tolist() == [1, 1]

@@ -10,13 +10,13 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from genre.rankers.content import unit
 from genre.simulation.adversarial import LearntUsers, UserModelling, fit_choices, log_likelihood, play_out
 from genre.simulation.choices import Choices, Known
 from genre.simulation.choosing import Chooser, Logit, discriminator_loss, generator_loss, log_chances
 from genre.simulation.environment import RecommenderEnv
 from genre.simulation.realism import two_sample
 from genre.types import Histories, Impressions
+from genre.vectors import unit
 
 SETTINGS = UserModelling(epochs=12, batch_size=128, hidden=16, rounds=2)
 N_ITEMS, PLACES = 24, 4

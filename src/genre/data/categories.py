@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from genre.types import Floats, Ints
+from genre.types import Floats, Ints, offsets_of
 
 SEPARATOR = "|"
 
@@ -38,7 +38,7 @@ class Categories:
         names = flat["c"].unique().sort().to_list()
         label_E = np.searchsorted(np.array(names), flat["c"].to_numpy()) if names else np.empty(0, np.int64)
         count_N = np.bincount(flat["n"].to_numpy(), minlength=len(lists))
-        return cls(names, label_E, np.concatenate([[0], np.cumsum(count_N)]).astype(np.int64))
+        return cls(names, label_E, offsets_of(count_N))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

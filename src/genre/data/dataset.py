@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from genre.data.splitting import TEST, TRAIN, VALID
-from genre.types import GroundTruth, Histories
+from genre.types import GroundTruth, Histories, offsets_of
 
 Part = Literal["valid", "test"]
 
@@ -78,37 +78,27 @@ class Dataset:
         users, first, counts = np.unique(user_idx[rows], return_index=True, return_counts=True)
         start, stop = self.everything.offsets[users], rows[first]
         lengths = stop - start
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = offsets_of(lengths)
         entries = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
         time = self.everything.time_E
         queries = Histories(item_idx[entries], time[entries], offsets, time[stop])
-        target_offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        target_offsets = offsets_of(counts)
         truth = GroundTruth(queries, item_idx[rows], target_offsets, users)
-        truth = _distinct(truth, drop_seen=not self.repeats, n_items=self.n_items)
-        if limit is not None and len(truth) > limit:
-            truth = truth.take(np.sort(np.random.default_rng(seed).choice(len(truth), limit, replace=False)))
-        return truth
+        return truth.distinct(self.repeats).draw(limit, seed)
+
+    def left_out(self, part: Part, judged: int) -> dict[str, int]:
+        """How many users are not judged on a part, by the reason, where its ground truth has so many as `judged`."""
+        asked = self.interactions.filter(pl.col("part") == {"valid": VALID, "test": TEST}[part])["user_idx"].n_unique()
+        return {
+            "users without an interaction in this part": len(self.users) - asked,
+            "users who had every item of it before": asked - judged,
+        }
 
     def _histories(self, rows: pl.DataFrame) -> Histories:
         counts = np.bincount(rows["user_idx"].to_numpy(), minlength=len(self.users))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets = offsets_of(counts)
         time = rows["time"].fill_null(float("nan")).to_numpy()
         now = np.full(len(self.users), np.nan)
         filled = np.flatnonzero(counts)
         now[filled] = time[offsets[1:][filled] - 1]
         return Histories(rows["item_idx"].to_numpy(), time, offsets, now)
-
-
-def _distinct(truth: GroundTruth, drop_seen: bool, n_items: int) -> GroundTruth:
-    """Each target once a query, without those already in the history if so asked, without queries that have none left."""
-    owner = truth.owner_E().astype(np.int64)
-    key = owner * n_items + truth.target_E
-    _, first = np.unique(key, return_index=True)
-    keep = np.zeros(len(key), bool)
-    keep[first] = True
-    if drop_seen:
-        seen = truth.queries.owner_E().astype(np.int64) * n_items + truth.queries.item_idx_E
-        keep &= ~np.isin(key, seen)
-    counts = np.bincount(owner[keep], minlength=len(truth))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return GroundTruth(truth.queries, truth.target_E[keep], offsets, truth.user_idx_B).take(np.flatnonzero(counts))

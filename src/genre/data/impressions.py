@@ -9,7 +9,7 @@ import polars as pl
 
 from genre.data.dataset import Dataset
 from genre.data.splitting import TRAIN
-from genre.types import Floats, Histories, Impressions, Ints
+from genre.types import Floats, Histories, Impressions, Ints, offsets_of
 
 KEYS = ("request_id", "user_id", "time", "item_id", "position", "propensity")
 """Columns that are neither labels nor context."""
@@ -71,6 +71,6 @@ def histories_before(histories: Histories, user_I: Ints, now_I: Floats) -> Histo
     stop_I = np.searchsorted(key_E, user_I * (len(moments) + 1) + np.searchsorted(moments, now_I))
     start_I = histories.offsets[user_I]
     lengths = stop_I - start_I
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_of(lengths)
     entries = np.arange(offsets[-1]) + np.repeat(start_I - offsets[:-1], lengths)
     return Histories(histories.item_idx_E[entries], histories.time_E[entries], offsets, now_I)

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import PositiveInt
 
 from genre.component import Component
+from genre.data.text import Template
 
 
 class Encoder(Component):
@@ -28,8 +31,22 @@ class Encoder(Component):
     class Config(Component.Config):
         whiten: bool = False
         """Decorrelate the dimensions and give each unit variance, after subtracting the catalogue's mean (always done)."""
-        dim: int | None = None
+        dim: PositiveInt | None = None
         """Keep only this many principal components; None keeps all."""
+        text: Template | None = None
+        """What it reads of an item, as a template over the catalogue's columns and, once items are summarised, `{llm_summary}` and
+        `{llm_keywords}`; None reads data.text."""
+
+        def stages(self) -> tuple[str, ...]:
+            """Stages of the run whose model it reads."""
+            return ()
+
+        def files(self) -> tuple[Path, ...]:
+            """Files and folders it reads, so that it encodes anew when they change."""
+            return ()
+
+    def within(self, run: Path) -> None:
+        """Told, before it encodes, in which run it is; for encoders that name `stages`."""
 
     @abstractmethod
     def fit(self, items: pl.DataFrame) -> None:

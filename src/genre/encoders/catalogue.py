@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
+from genre.data.enriched import with_text
 from genre.encoders import Encoder
 from genre.encoders.transform import Transform
 
@@ -29,11 +30,11 @@ class CatalogueEncoder:
 
     def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
         """Vectors of shape (N, K); an item that says nothing gets the zero vector, which is the catalogue's mean."""
-        return self.transform.apply(self.encoder.encode(items))
+        return self.transform.apply(self.encoder.encode(as_read(items, self.encoder)))
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Vectors of free text, shape (N, K); zero where the encoder reads no text."""
-        return self.encode(pl.DataFrame({"text": list(texts)}, schema={"text": pl.String}))
+        return self.transform.apply(self.encoder.encode(pl.DataFrame({"text": list(texts)}, schema={"text": pl.String})))
 
     def save(self, folder: Path, vectors_NK: npt.NDArray[np.float32]) -> None:
         """Write `encoder/`, `transform.safetensors` and, for the whole catalogue, `item_vectors.safetensors`."""
@@ -43,12 +44,20 @@ class CatalogueEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        return cls(Encoder.load(folder / "encoder"), Transform.load(folder))
+        """Read what `save` wrote, in the run where it is."""
+        encoder = Encoder.load(folder / "encoder")
+        encoder.within(folder.parent.parent)
+        return cls(encoder, Transform.load(folder))
+
+
+def as_read(items: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
+    """The items with the text that this encoder reads."""
+    return items if encoder.config.text is None else with_text(items, encoder.config.text)
 
 
 def fit_catalogue(encoder: Encoder, items: pl.DataFrame) -> tuple[npt.NDArray[np.float32], Transform]:
     """Fit an encoder and its transform on a catalogue, and give the catalogue's vectors, shape (N, K)."""
+    items = as_read(items, encoder)
     encoder.fit(items)
     raw_ND = encoder.encode(items)
     transform = Transform.fit(raw_ND, encoder.config.whiten, encoder.config.dim)

@@ -1,11 +1,11 @@
-"""A language model as encoder: any Hugging Face or sentence-transformers model, pooled over its tokens."""
+"""A language model as encoder: any Hugging Face or sentence-transformers model, or the one that was fine-tuned, pooled over its tokens."""
 
-# N items, B texts of a batch, T tokens, D dimensions
+# N items, B texts of a batch, D dimensions
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,44 +14,45 @@ from pydantic import PositiveInt, field_validator
 
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
+from genre.llm.model_files import STAGES, cache_folder, files_of, locate
 from genre.progress import track
+from genre.training import Placement
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from genre.llm.content_store import ContentStore
+    from genre.llm.vectoriser import Vectoriser
 
-    from genre.encoders.backbone import Backbone
-
-WINDOW = 65_536
-"""Texts tokenized and sorted by length at once."""
-
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
-"""Files that a vocabulary may be in."""
+SEGMENT = 2048
+"""New texts after which the cache is written: a killed run loses no more."""
+WORTH_KEEPING = 32
+"""Fewer new texts than this are somebody's questions, not a catalogue, and leave nothing in the cache."""
 
 
 class LanguageModelEncoder(Encoder):
     """Hidden states of a frozen language model, pooled over the tokens of each text."""
 
-    class Config(Encoder.Config):
+    class Config(Encoder.Config, Placement):
         model: str
-        """A folder (config.json, tokenizer, safetensors) or a name on the Hugging Face hub: `sentence-transformers/all-MiniLM-L6-v2`."""
+        """`finetune` or `pretrain`, the run's own; or a folder (config.json, tokenizer, safetensors), a `.gguf` file, `package:NAME` for
+        one in an installed package, or a name on the Hugging Face hub: `sentence-transformers/all-MiniLM-L6-v2`."""
         layer: int | float | None = None
-        """Which layer is read: 1 is the lowest, -1 the last, 0.5 the middle; None is the last. Of decoders the middle is the best and half
-        the cost."""
-        pooling: Literal["auto", "mean", "cls", "last"] = "auto"
-        """Over the tokens of a text; `auto` does what a sentence-transformers folder says, else the mean."""
+        """Which layer is read: 1 is the lowest, -1 the last, 0.5 the middle; None is the last. Of decoders a layer at a third to a half is
+        the best, and costs as much less."""
+        pooling: Literal["auto", "mean", "cls", "last", "attention"] = "auto"
+        """Over the tokens of a text; `auto` does what the model's folder says (fine-tuned, sentence-transformers), else the mean."""
         normalize: bool | None = None
         """Scale each vector to length 1; None does what a sentence-transformers folder says, else not."""
-        prefix: str = ""
+        prefix: str | None = None
         """Put before each text, its own tokens left out of the mean. Decoders need one (`Item:`): they park attention on what comes first,
-        which would drown the rest of a mean."""
-        max_tokens: PositiveInt = 256
-        """Of longer texts the beginning is read."""
+        which would drown the rest of a mean. None does what a fine-tuned folder says, else there is none."""
+        max_tokens: PositiveInt | None = None
+        """Of longer texts the beginning is read. None: as in fine-tuning, else 256."""
         batch_size: PositiveInt = 64
         """Texts in one pass."""
-        device: Literal["auto", "cpu", "cuda"] = "auto"
-        """`auto` is the GPU where there is one."""
-        precision: Literal["auto", "float32", "bfloat16"] = "auto"
-        """`auto` is bfloat16 on a GPU and float32 elsewhere."""
+        cache: bool = True
+        """Keep vectors on disk (below GENRE_CACHE or ~/.cache/genre), found by text, model and settings: only new texts are encoded."""
+        precision: Literal["auto", "float32", "bfloat16"] = "float32"
+        """Of the weights. `auto` is bfloat16 where the hardware multiplies it, float32 elsewhere, where bfloat16 is many times slower."""
 
         @field_validator("layer")
         @classmethod
@@ -60,12 +61,26 @@ class LanguageModelEncoder(Encoder):
                 raise ValueError("a layer's number (1 is the lowest, -1 the last) or a fraction above 0, at most 1")
             return layer
 
+        def stages(self) -> tuple[str, ...]:
+            """See Encoder.Config.stages."""
+            return (self.model,) if self.model in STAGES else ()
+
+        def files(self) -> tuple[Path, ...]:
+            """See Encoder.Config.files."""
+            return () if self.model in STAGES else files_of(self.model)
+
     config: Config
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        check_folder(config.model)
-        self._loaded: tuple[Backbone, str, bool] | None = None
+        self.where = config.model if config.model in STAGES else locate(config.model)
+        self._loaded: Vectoriser | None = None
+        self._store: ContentStore | None = None
+
+    def within(self, run: Path) -> None:
+        """The run whose fine-tuned model is read; see Encoder.within."""
+        if self.config.stages():
+            self.where = locate(str(run / self.config.model))
 
     def fit(self, items: pl.DataFrame) -> None:
         """Nothing is learnt."""
@@ -73,93 +88,53 @@ class LanguageModelEncoder(Encoder):
     def encode(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
         """Vectors of shape (N, D); zero for a text without tokens of its own."""
         texts = texts_of(items)
-        backbone, pooling, normalize = self._load()
-        vectors_ND = np.zeros((len(texts), backbone.dim), np.float32)
-        for rows, tokens, own in track(self._batches(texts, backbone), "encoding text", total=-(-len(texts) // self.config.batch_size)):
-            hidden_BTD, mask_BT = backbone.hidden_BTD(tokens)
-            vectors_BD = pool(hidden_BTD, mask_BT, own, pooling)
-            if normalize:
-                vectors_BD = vectors_BD / vectors_BD.norm(dim=1, keepdim=True).clamp(min=1e-12)
-            vectors_ND[rows] = vectors_BD.numpy()
+        place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        vectors_ND = self._known(list(place)) if self.config.cache else self._new(list(place))
+        return vectors_ND[[place[text] for text in texts]]
+
+    def _known(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """What the cache holds, and what is new, some thousands of texts at a time, each part kept when it is done."""
+        from genre.llm.content_store import key_of
+
+        store = self._open()
+        keys = [key_of(text) for text in texts]
+        vectors_ND = np.zeros((len(texts), store.dim), np.float32)
+        new = [row for row, key in enumerate(keys) if key not in store]
+        for row in set(range(len(texts))) - set(new):
+            vectors_ND[row] = store.get(keys[row])[0]
+        keep = len(new) >= WORTH_KEEPING
+        for start in range(0, len(new), SEGMENT):
+            rows = new[start : start + SEGMENT]
+            vectors_ND[rows] = self._new([texts[row] for row in rows])
+            if keep:
+                with store.segment() as writer:
+                    for row in rows:
+                        writer.add(keys[row], vectors_ND[row : row + 1])
         return vectors_ND
 
-    def _batches(self, texts: list[str], backbone: Backbone) -> Any:
-        """Rows, token ids and, of each text, which tokens count; texts of similar length together, those without tokens left out."""
-        start_of_text = len(self.config.prefix.rstrip())
-        for start in range(0, len(texts), WINDOW):
-            window = texts[start : start + WINDOW]
-            tokenized = backbone.tokenizer(
-                [f"{self.config.prefix.rstrip()} {text}" for text in window] if start_of_text else window,
-                truncation=True,
-                max_length=min(self.config.max_tokens, backbone.limit),
-                return_attention_mask=False,
-                return_special_tokens_mask=True,
-                return_offsets_mapping=bool(start_of_text),
-            )
-            own = [1 - np.array(special) for special in tokenized["special_tokens_mask"]]
-            if start_of_text:
-                own = [
-                    mine * (np.array(spans).reshape(-1, 2)[:, 1] > start_of_text)
-                    for mine, spans in zip(own, tokenized["offset_mapping"], strict=True)
-                ]
-            ids = tokenized["input_ids"]
-            order = sorted((row for row in range(len(window)) if own[row].any()), key=lambda row: len(ids[row]))
-            for first in range(0, len(order), self.config.batch_size):
-                rows = order[first : first + self.config.batch_size]
-                counted = [own[row] if start_of_text else np.ones(len(ids[row]), int) for row in rows]
-                yield start + np.array(rows), [ids[row] for row in rows], counted
+    def _new(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        vectoriser = self._load()
+        vectors_ND = np.zeros((len(texts), vectoriser.dim), np.float32)
+        for rows, vectors_BD in track(
+            vectoriser.batches(texts, self.config.batch_size), "encoding text", -(-len(texts) // self.config.batch_size)
+        ):
+            vectors_ND[rows] = vectors_BD
+        return vectors_ND
 
-    def _load(self) -> tuple[Backbone, str, bool]:
+    def _open(self) -> ContentStore:
+        if self._store is None:
+            from genre.llm.content_store import ContentStore
+
+            vectoriser = self._load()
+            self._store = ContentStore(cache_folder("vectors"), vectoriser.recipe(), vectoriser.dim, np.float32)
+        return self._store
+
+    def _load(self) -> Vectoriser:
         if self._loaded is None:
-            from genre.encoders.backbone import load_backbone, sentence_settings
+            from genre.llm.vectoriser import Vectoriser
 
-            config = self.config
-            pooling, normalize = (config.pooling, False) if config.pooling != "auto" else sentence_settings(config.model)
-            backbone = load_backbone(config.model, config.layer, config.device, config.precision)
-            if config.prefix.strip() and not backbone.tokenizer.is_fast:
-                raise ValueError(f"encoder language_model: prefix: {config.model} has no tokenizer.json to find the prefix's tokens by")
-            self._loaded = backbone, pooling or "mean", normalize if config.normalize is None else config.normalize
-        return self._loaded
-
-
-def pool(hidden_BTD: Tensor, mask_BT: Tensor, own: list[npt.NDArray[np.int_]], how: str) -> Tensor:
-    """One vector a text: the mean of the tokens that count, the first token's state, or the last one's."""
-    import torch
-
-    if hidden_BTD.shape[:2] != mask_BT.shape or len(own) != len(mask_BT):
-        raise ValueError(f"hidden states {tuple(hidden_BTD.shape)}, mask {tuple(mask_BT.shape)}, {len(own)} texts")
-    if how == "cls":
-        return hidden_BTD[:, 0]
-    if how == "last":
-        return hidden_BTD[torch.arange(len(mask_BT)), mask_BT.sum(dim=1) - 1]
-    counts_BT = torch.zeros(mask_BT.shape)
-    for row, counted in enumerate(own):
-        counts_BT[row, : len(counted)] = torch.from_numpy(counted)
-    return torch.einsum("btd,bt->bd", hidden_BTD, counts_BT) / counts_BT.sum(dim=1, keepdim=True)
-
-
-def check_folder(model: str) -> None:
-    """Refuse a folder that cannot be read, before anything heavy is imported; a name on the hub passes.
-
-    Raises:
-        FileNotFoundError: the folder or one of its files is missing.
-        ValueError: its weights are pickled.
-    """
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        if model.startswith((".", "/", "~")) or model.count("/") > 1:
-            raise FileNotFoundError(f"encoder language_model: model {model!r} is not a folder")
-        return
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks {folder / 'config.json'}")
-    if not any(folder.glob("*.safetensors")):
-        pickled = [file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in sorted(folder.glob(pattern))]
-        if pickled:
-            raise ValueError(
-                f"encoder language_model: model {model!r} has only {pickled[0]}, a pickle, which can run any code when it is opened. "
-                "Get its safetensors, or convert it where you trust it: AutoModel.from_pretrained(...).save_pretrained(folder)"
+            c = self.config
+            self._loaded = Vectoriser.load(
+                self.where, c.layer, c.pooling, c.prefix, c.max_tokens, c.normalize, device=c.device, precision=c.precision
             )
-        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks {folder / 'model.safetensors'}")
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        # Without its files transformers makes an empty tokenizer, to which every text is the same.
-        raise FileNotFoundError(f"encoder language_model: model {model!r} lacks a tokenizer: {folder / 'tokenizer.json'}")
+        return self._loaded

@@ -78,6 +78,7 @@ def evaluate(
     repeats: bool = False,
     dropped: Mapping[str, int] | None = None,
     what: str = "evaluating",
+    asked: Histories | None = None,
 ) -> Result:
     """All metrics with intervals, under the mask and without it in one pass.
 
@@ -86,14 +87,16 @@ def evaluate(
         split: the splitting's name, which every printed value carries.
         repeats: whether items of the history may be right; decides which of the two is the main one, and the lists.
         dropped: what was left out before, and how often.
+        asked: the queries as the scorer sees them, where that is more than what users did: synthetic events. Nothing else looks at it: what
+            is masked, whose history is how long and what is right are those of the truth.
 
     Raises:
         ValueError: nothing to judge, an item outside the catalogue, or scores of another shape.
     """
     config = config or EvaluationConfig()
     _check(truth, len(catalogue))
-    truth = _distinct(truth)
-    rank_E, masked_E, list_BK, n_nan = _rank(score, truth, len(catalogue), config, repeats, what)
+    truth = truth.distinct(repeats=True)  # bought twice in the test period is still one right item
+    rank_E, masked_E, list_BK, n_nan = _rank(score, truth, asked or truth.queries, len(catalogue), config, repeats, what)
     main_E, other_E = (rank_E, masked_E) if repeats else (masked_E, rank_E)
     users, user_of_B = np.unique(truth.user_idx_B, return_inverse=True)
     protocol = Protocol(split, len(users), len(truth), len(catalogue), repeats, dict(dropped or {}), config.level)
@@ -120,15 +123,16 @@ def evaluate(
 
 
 def _rank(
-    score: Scorer, truth: GroundTruth, n_items: int, config: EvaluationConfig, repeats: bool, what: str
+    score: Scorer, truth: GroundTruth, asked: Histories, n_items: int, config: EvaluationConfig, repeats: bool, what: str
 ) -> tuple[Values, Values, npt.NDArray[np.int64], int]:
     """Ranks of all targets without and with the mask, the lists, and how many scores were NaN."""
     # A scorer holds about three arrays of this shape while it works.
     size = int(np.clip(config.memory_mb * 1e6 / (3 * 4 * n_items), 1, 2048))
     ranks, masked_ranks, lists, n_nan = [], [], [], 0
     for start in track(range(0, len(truth), size), what):
-        batch = truth.take(slice(start, start + size))
-        scores_BN = score(batch.queries)
+        rows = slice(start, start + size)
+        batch = truth.take(rows)
+        scores_BN = score(asked.take(rows))
         if scores_BN.shape != (len(batch), n_items):
             raise ValueError(f"scores have shape {scores_BN.shape}, not (queries, items) = ({len(batch)}, {n_items})")
         rank_E, masked_E = target_ranks(scores_BN, batch.target_E, batch.offsets, batch.queries)
@@ -204,17 +208,6 @@ def _by_user(value_B: Values, user_of_B: Ints) -> Values:
 def _mean(value_B: Values) -> float:
     known = value_B[~np.isnan(value_B)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def _distinct(truth: GroundTruth) -> GroundTruth:
-    """Each target once a query: bought twice in the test period is still one right item."""
-    owner_E = truth.owner_E()
-    pairs = np.stack([owner_E, truth.target_E], axis=1)
-    first = np.sort(np.unique(pairs, axis=0, return_index=True)[1])
-    if len(first) == len(pairs):
-        return truth
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner_E[first], minlength=len(truth)))])
-    return GroundTruth(truth.queries, truth.target_E[first], offsets, truth.user_idx_B)
 
 
 def _check(truth: GroundTruth, n_items: int) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from genre.evaluation.ladder import Ladder, Verdict, number
 from genre.evaluation.leaks import Check
 from genre.evaluation.result import Group, Result
+from genre.pages import environment, write_page
 
 ABSENT = "–"
 MEANING = {
@@ -65,39 +64,37 @@ def write_report(
     checks: Sequence[Check],
     examples: Sequence[Example],
 ) -> None:
-    """Write the page beside its place and rename it, so that it is complete or absent.
+    """Make the page and write it.
 
     Args:
         results: by the names of the ladder's rungs; where that has several seeds, those of one of them.
         dataset: what is known of the data, a label and a text a line.
     """
-    environment = Environment(
-        loader=PackageLoader("genre.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     header, rows = ladder.table()
     marks, ticks = plot(ladder)
-    page = environment.get_template("report.html").render(
-        ladder=ladder,
-        best=max(ladder.rungs, key=lambda rung: rung.metrics[ladder.main].mean),
-        seeds=max(rung.seeds for rung in ladder.rungs),
-        level=f"{100 * ladder.protocol.level:g} %",
-        header=header,
-        rows=rows,
-        marks=marks,
-        ticks=ticks,
-        results=results,
-        masks=(ladder.protocol.history, ladder.protocol.masking_the_other_way().history),
-        groups=group_tables(results, ladder.main),
-        measures=list(dict.fromkeys(name for result in results.values() for name in result.beyond)),
-        meaning=MEANING,
-        dataset=dataset,
-        checks=checks,
-        examples=examples,
+    page = (
+        environment("genre.evaluation")
+        .get_template("report.html")
+        .render(
+            ladder=ladder,
+            best=max(ladder.rungs, key=lambda rung: rung.metrics[ladder.main].mean),
+            seeds=max(rung.seeds for rung in ladder.rungs),
+            level=f"{100 * ladder.protocol.level:g} %",
+            header=header,
+            rows=rows,
+            marks=marks,
+            ticks=ticks,
+            results=results,
+            masks=(ladder.protocol.history, ladder.protocol.masking_the_other_way().history),
+            groups=group_tables(results, ladder.main),
+            measures=list(dict.fromkeys(name for result in results.values() for name in result.beyond)),
+            meaning=MEANING,
+            dataset=dataset,
+            checks=checks,
+            examples=examples,
+        )
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(file)
+    write_page(file, page)
 
 
 def plot(ladder: Ladder) -> tuple[list[Mark], list[Tick]]:

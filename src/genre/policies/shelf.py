@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from genre.data.categories import Categories, spread
@@ -78,9 +77,3 @@ def mean_direction(vectors_LD: Floats) -> Floats:
     """The mean of vectors, unit length; zero where they cancel."""
     mean_D = vectors_LD.mean(0)
     return np.asarray(mean_D / max(float(np.linalg.norm(mean_D)), 1e-12))
-
-
-def unit(vectors_ND: Floats) -> npt.NDArray[np.float32]:
-    """Rows of unit length; zero rows stay zero."""
-    norm_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    return np.asarray(vectors_ND / np.maximum(norm_N1, 1e-12), np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.component import Component
-from genre.types import Histories, Training
+from genre.types import Bools, Histories, Training
 
 
 class Ranker(Component):
@@ -29,9 +29,13 @@ class Ranker(Component):
         "repeats": "genre.rankers.repeats:RepeatsRanker",
         "blend": "genre.rankers.blend:BlendRanker",
         "deep": "genre.rankers.deep:DeepRanker",
+        "llm_reranker": "genre.rankers.llm_reranker:LLMReranker",
     }
 
     class Config(Component.Config):
+        synthetic: bool = False
+        """Whether histories begin with what the enrich stage imagined for users with few events, in training and when it is asked."""
+
         def encoders(self) -> tuple[str, ...]:
             """Names of the encoders whose vectors it reads."""
             return ()
@@ -44,6 +48,10 @@ class Ranker(Component):
             """Whether it learns from lists that were shown, where there are any."""
             return False
 
+        def files(self) -> tuple[Path, ...]:
+            """Files and folders it reads, so that it learns anew when they change."""
+            return ()
+
     @abstractmethod
     def fit(self, training: Training, folder: Path) -> None:
         """Learn. `folder` is for checkpoints and TensorBoard: fitting again in the same folder goes on where it was killed."""
@@ -51,6 +59,10 @@ class Ranker(Component):
     def leaves(self) -> list[Ranker]:
         """The rankers that read content and are extended: itself, or those it combines."""
         return [self]
+
+    def known(self) -> Bools | None:
+        """Which of the N items it can tell anything about; None: all. To a ranker that knows only ids, an untouched item is unknown."""
+        return None
 
     def chosen(self) -> dict[str, Any]:
         """Settings that validation decided while fitting (epochs, weights), for training on everything later; see `data.split.use=none`."""

@@ -11,14 +11,15 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
-from genre.rankers.weighing import cross_validated, search
-from genre.types import GroundTruth, Histories, Training
+from genre.rankers.weighing import cross_validated, likeliest
+from genre.standing_in import weights_by_item
+from genre.types import Bools, GroundTruth, Histories, Training
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,13 @@ FEW_QUERIES = 20
 
 
 class BlendRanker(Ranker):
-    """Adds up its members' scores, each in units of its own spread, by weights that maximise NDCG on the validation queries.
+    """Adds up its members' scores, each in units of its own spread, by weights under which the validation targets are likeliest.
 
     One number a member is learnt, and no more, so that it holds beyond the queries it was learnt on. Weights that one run has `chosen`
     can be given to the next, which may then train on everything.
+
+    A member that does not know an item (see Ranker.known) is taken to say what it says, on average, of items of which the others say
+    the same: an item nobody touched stands where its content puts it, not last.
     """
 
     class Config(Ranker.Config):
@@ -47,9 +51,13 @@ class BlendRanker(Ranker):
         """Spread of a member's scores: one number for all queries, so that a member which knows little of a user says little,
         or each query's own; auto takes what does better in cross-validation (and shared where weights are given)."""
         k: PositiveInt = 10
-        """Cut-off of the NDCG that is maximised."""
+        """Cut-off of the NDCG by which the scaling is chosen."""
+        l2: NonNegativeFloat = 1e-3
+        """Pulls the weights towards 0: half of it times their squares is taken off the mean log-likelihood."""
         shortlist: PositiveInt = 100
-        """Best items of each member among which a held-out query's targets are ranked while weights are tried."""
+        """Best items of each member that a held-out query's targets compete with while the weights are learnt."""
+        others: NonNegativeInt = 300
+        """Further items, drawn at random, that stand for the rest of the catalogue."""
         validation_users: PositiveInt = 5000
         """Held-out queries used at most, drawn at random."""
 
@@ -88,13 +96,14 @@ class BlendRanker(Ranker):
             )
         rng = np.random.default_rng(training.seed)
         self.members = {name: training.members[name] for name in config.of}
-        rows = np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES])
-        self.scale_M = spreads(self.members.values(), training.histories.take(rows), training.n_items)
+        histories = training.histories.take(np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES]))
+        self.centre_M, self.scale_M = spreads(self.members.values(), histories, training.n_items)
         self.by_query = config.scaling == "query"
         if config.weights is not None:
             self.weight_M = np.array([config.weights[name] for name in config.of], np.float64)
         elif training.validation is not None:
             self._learn(training.validation, training.repeats, training.n_items, rng)
+        self.covariance_MM = self._covariance(histories, training.n_items)
 
     def chosen(self) -> dict[str, Any]:
         """The weights and the scaling: with them in the config, fitting needs no validation."""
@@ -110,14 +119,24 @@ class BlendRanker(Ranker):
         return list(found.values())
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
-        """The weighted sum; members of weight 0 are not asked."""
-        total: npt.NDArray[np.float32] | None = None
-        for member, weight, scale in zip(self.members.values(), self.weight_M, self.scale_M, strict=True):
-            if weight > 0:
-                part = np.float32(weight) * scaled(member.score(queries), scale, self.by_query)
-                total = part if total is None else total + part
-        assert total is not None  # some weight is above 0
-        return total
+        """The weighted sum, 0 for an item that no member knows; members of weight 0 are not asked."""
+        asked = np.flatnonzero(self.weight_M)
+        members = [list(self.members.values())[i] for i in asked]
+        known_MN = np.stack(np.broadcast_arrays(*map(known, members)))
+        weight_MN = weights_by_item(self.weight_M[asked], self.covariance_MM[np.ix_(asked, asked)], known_MN)
+        total_BN: npt.NDArray[np.float32] | None = None
+        for i, member, weight_N in zip(asked, members, weight_MN, strict=True):
+            part_BN = scaled(member.score(queries), self.centre_M[i], self.scale_M[i], self.by_query)
+            part_BN *= weight_N
+            total_BN = part_BN if total_BN is None else total_BN + part_BN
+        assert total_BN is not None  # some weight is above 0
+        return total_BN
+
+    def known(self) -> Bools | None:
+        """Items that some member knows."""
+        found = [member.known() for member, weight in zip(self.members.values(), self.weight_M, strict=True) if weight > 0]
+        known_N = [each for each in found if each is not None]
+        return None if len(known_N) < len(found) else np.logical_or.reduce(known_N)
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """Extends the `leaves`. A blend itself keeps nothing about items, so whoever has their content extends each leaf with its own.
@@ -134,11 +153,16 @@ class BlendRanker(Ranker):
 
     def state(self) -> Arrays:
         """Weights, scales and which scaling."""
-        return {"weight_M": self.weight_M, "scale_M": self.scale_M, "by_query": np.array([self.by_query], np.uint8)}
+        return {
+            "weight_M": self.weight_M, "centre_M": self.centre_M, "scale_M": self.scale_M, "covariance_MM": self.covariance_MM,
+            "by_query": np.array([self.by_query], np.uint8),
+        }  # fmt: skip
 
     def restore(self, state: Arrays) -> None:
         """Take them back."""
-        self.weight_M, self.scale_M, self.by_query = state["weight_M"], state["scale_M"], bool(state["by_query"][0])
+        self.weight_M, self.centre_M, self.scale_M = state["weight_M"], state["centre_M"], state["scale_M"]
+        self.covariance_MM = state["covariance_MM"]
+        self.by_query = bool(state["by_query"][0])
 
     def save(self, folder: Path) -> None:
         """The members go into `members/NAME`."""
@@ -151,6 +175,21 @@ class BlendRanker(Ranker):
         super().load_state(folder)
         self.members = {name: Ranker.load(folder / "members" / name) for name in self.config.of}
 
+    def _covariance(self, queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
+        """Of the members' scaled scores, over the items that all of them know, shape (M, M)."""
+        members = list(self.members.values())
+        known_N = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*map(known, members))), n_items)
+        total_MM, cells = np.zeros((len(members), len(members))), 0
+        for batch in queries.batches(batch_size(n_items, len(members))):
+            parts = [
+                scaled(member.score(batch), centre, scale, self.by_query)[:, known_N].ravel()
+                for member, centre, scale in zip(members, self.centre_M, self.scale_M, strict=True)
+            ]
+            part_MC = np.stack(parts)
+            total_MM += part_MC @ part_MC.T
+            cells += part_MC.shape[1]
+        return total_MM / max(cells, 1)
+
     def _learn(self, validation: GroundTruth, repeats: bool, n_items: int, rng: np.random.Generator) -> None:
         """Choose the scaling, then the weights, on a sample of the validation queries."""
         config = self.config
@@ -162,32 +201,49 @@ class BlendRanker(Ranker):
             batch = truth.take(slice(start, start + size))
             score_MBN = [member.score(batch.queries) for member in self.members.values()]
             for by_query in scalings:
-                parts = [scaled(score_BN, scale, by_query) for score_BN, scale in zip(score_MBN, self.scale_M, strict=True)]
-                found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats))
+                parts = [
+                    scaled(score_BN, centre, scale, by_query)
+                    for score_BN, centre, scale in zip(score_MBN, self.centre_M, self.scale_M, strict=True)
+                ]
+                found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats, config.others, rng))
         joined = {by_query: Shortlists.joined(parts) for by_query, parts in found.items()}
         reached = dict.fromkeys(scalings, 0.0)
         if len(scalings) > 1:
-            reached = {by_query: cross_validated(lists, config.k, rng) for by_query, lists in track(joined.items(), "weighing")}
+            reached = {by_query: cross_validated(lists, config.l2, config.k, rng) for by_query, lists in track(joined.items(), "weighing")}
         self.by_query = max(scalings, key=reached.__getitem__)
-        self.weight_M = search(joined[self.by_query], config.k)
+        self.weight_M = likeliest(joined[self.by_query], config.l2)
         log.info("blend: %s; NDCG@%d by scaling, cross-validated: %s", self.chosen(), config.k, reached)
 
 
-def scaled(score_BN: npt.NDArray[np.float32], scale: float, by_query: bool) -> npt.NDArray[np.float32]:
-    """Scores in units of their spread: of one spread for all queries, or centred and in each query's own."""
+def known(ranker: Ranker) -> Bools:
+    """The items a ranker knows, shape (N,), or (1,) where it knows all."""
+    known_N = ranker.known()
+    return np.ones(1, bool) if known_N is None else known_N
+
+
+def scaled(score_BN: npt.NDArray[np.float32], centre: float, scale: float, by_query: bool) -> npt.NDArray[np.float32]:
+    """Scores above their mean, in units of their spread: each query's own, or one centre and one scale for all queries."""
     if not by_query:
-        return score_BN / np.float32(scale)
+        return (score_BN - np.float32(centre)) / np.float32(scale)
     spread_B1 = np.std(score_BN, axis=1, keepdims=True)
     centred_BN: npt.NDArray[np.float32] = score_BN - score_BN.mean(axis=1, keepdims=True)
     centred_BN /= np.where(spread_B1 > 0, spread_B1, 1)
     return centred_BN
 
 
-def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
-    """Standard deviation of each ranker's scores over the catalogue, averaged over queries; 1 where a ranker never tells items apart."""
+def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation of each ranker's scores over the catalogue, averaged over queries; 1 where it never tells items apart."""
     batches = list(queries.batches(batch_size(n_items, 1)))
-    total_M = np.array([sum(float(member.score(batch).std(axis=1).sum()) for batch in batches) for member in members])
-    return np.where(total_M > 0, total_M / max(len(queries), 1), 1.0)
+
+    def total(member: Ranker) -> npt.NDArray[np.float64]:
+        found = np.zeros(2)
+        for batch in batches:
+            score_BN = member.score(batch)
+            found += score_BN.mean(axis=1).sum(), score_BN.std(axis=1).sum()
+        return found
+
+    mean_M, spread_M = np.array([total(member) for member in members]).T / max(len(queries), 1)
+    return mean_M, np.where(spread_M > 0, spread_M, 1.0)
 
 
 def batch_size(n_items: int, members: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genre.types import Floats, Histories, Ints
+from genre.types import Floats, Histories, Ints, offsets_of
 
 
 def shortlisted(score_MBN: Sequence[Floats], queries: Histories, top: int, repeats: bool) -> tuple[Ints, Ints]:
@@ -29,7 +29,7 @@ def shortlisted(score_MBN: Sequence[Floats], queries: Histories, top: int, repea
     if not repeats:
         picked_BN[queries.owner_E(), queries.item_idx_E] = False
     item_E = np.nonzero(picked_BN)[1]
-    return item_E, np.concatenate([[0], np.cumsum(picked_BN.sum(axis=1))]).astype(np.int64)
+    return item_E, offsets_of(picked_BN.sum(axis=1))
 
 
 def ranks_E(score_BN: Floats, owner_E: Ints, item_E: Ints) -> Ints:

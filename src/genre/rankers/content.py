@@ -13,7 +13,8 @@ from pydantic import Field, NonNegativeFloat
 
 from genre.component import Arrays
 from genre.rankers import Ranker
-from genre.types import Floats, Histories, Training
+from genre.types import Histories, Training
+from genre.vectors import unit
 
 
 class ContentRanker(Ranker):
@@ -69,9 +70,3 @@ class ContentRanker(Ranker):
     def restore(self, state: Arrays) -> None:
         """Take the vectors back."""
         self.vector_ND = state["vector_ND"]
-
-
-def unit(vector_ND: Floats) -> npt.NDArray[np.float32]:
-    """Rows of length one; a row of zeros stays one."""
-    length_N1 = np.linalg.norm(vector_ND, axis=1, keepdims=True)
-    return (vector_ND / np.where(length_N1 > 0, length_N1, 1)).astype(np.float32)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from genre.component import Arrays
+from genre.floor import floor_N
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
-from genre.types import Floats, Histories, Training
+from genre.types import Bools, Floats, Histories, Training
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +63,17 @@ class EASERanker(Ranker):
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """Predicted touches; items that take no part just below the lowest, an empty history by popularity."""
-        from genre.rankers.neighbours import floor_N, recency_BN
+        from genre.rankers.neighbours import recency_BN
 
         history_BK = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds)[:, self.item_K]
         score_BK = (history_BK @ self.weight_KK).astype(np.float32)
         scores: npt.NDArray[np.float32] = score_BK.min(axis=1, keepdims=True, initial=0) + floor_N(self.count_N)
         scores[:, self.item_K] = np.where(np.diff(history_BK.indptr)[:, None] > 0, score_BK, scores[:, self.item_K])
         return scores
+
+    def known(self) -> Bools:
+        """Items that take part."""
+        return np.isin(np.arange(len(self.count_N)), self.item_K)
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items take no part."""

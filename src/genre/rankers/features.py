@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from genre.component import Arrays
 from genre.rankers.candidates import ranks_E
-from genre.rankers.content import unit
 from genre.rankers.counters import Counters
 from genre.rankers.fading import DAY
 from genre.rankers.neighbours import recency_BN
 from genre.types import Floats, Histories, Ints
+from genre.vectors import unit
 
 TOUCHED, SHOWN = "touched", "shown"
 """What is counted: interactions, and where there are impressions the times an item was shown."""

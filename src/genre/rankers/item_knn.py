@@ -17,7 +17,7 @@ from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
 from genre.rankers.neighbours import blocks, from_arrays, grown, grown_by_zeros, multiply, recency_BN, strongest, to_arrays, touched_UN
-from genre.types import Histories, Training
+from genre.types import Bools, Histories, Training
 
 PRODUCTS_AT_ONCE = 1 << 24
 
@@ -69,6 +69,10 @@ class ItemKNNRanker(Ranker):
         """Summed similarities; what no history item is similar to comes after, by popularity, and untouched items last."""
         history_BN = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds)
         return multiply(history_BN, self.weights_NN, self.count_N)
+
+    def known(self) -> Bools:
+        """Items that somebody touched."""
+        return self.count_N > 0
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items have no neighbours."""

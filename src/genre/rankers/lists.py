@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from genre.types import Floats, Ints
+from genre.types import Floats, Ints, offsets_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Lists:
     def take(self, rows: Ints) -> Lists:
         """Some of the lists, in the order asked for."""
         lengths = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = offsets_of(lengths)
         entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
         return Lists(self.rows_EF[entries], offsets, self.label_TE[:, entries], self.position_E[entries], self.relevant_I[rows])
 

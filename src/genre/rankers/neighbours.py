@@ -12,28 +12,17 @@ import numpy.typing as npt
 from scipy import sparse
 
 from genre.component import Arrays
+from genre.floor import floor_N
 from genre.rankers.fading import faded_E
+from genre.sittings import sittings_E
 from genre.types import Floats, Histories, Ints
 
-FLOOR = 1e-6
 ROWS_AT_ONCE = 256
-
-
-def steps_E(histories: Histories, sitting_seconds: float | None) -> Ints:
-    """A number that grows by one from entry to entry, or only from sitting to sitting; differences within a user are what counts.
-
-    Entries at most `sitting_seconds` apart belong to one sitting (0: the same time stamp, a basket). Without a clock, or with None,
-    every entry stands alone.
-    """
-    if sitting_seconds is None:
-        return np.arange(len(histories.item_idx_E))
-    alone = ~(np.diff(histories.time_E) <= sitting_seconds)  # NaN compares false, so no clock means alone
-    return np.concatenate([[0], np.cumsum(alone)])[: len(histories.item_idx_E)]
 
 
 def ages_E(histories: Histories, sitting_seconds: float | None) -> Ints:
     """How many entries, or sittings, of the same user came later: 0 for the newest."""
-    steps = steps_E(histories, sitting_seconds)
+    steps = sittings_E(histories, sitting_seconds)
     last = np.repeat(histories.offsets[1:], histories.lengths) - 1
     return steps[last] - steps
 
@@ -73,11 +62,6 @@ def multiply(history_BN: Any, weights_NN: Any, popularity_N: npt.NDArray[np.floa
         rows = slice(start, start + ROWS_AT_ONCE)
         scores[rows] = (history_BN[rows] @ weights_NN).toarray()
     return np.where(scores > 0, scores, floor_N(popularity_N))
-
-
-def floor_N(popularity_N: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Below every score that says something, in the order of popularity: -FLOOR for a popularity of 0."""
-    return (FLOOR * (popularity_N / max(float(popularity_N.max(initial=0)), 1e-9) - 1.0)).astype(np.float32)
 
 
 def strongest(weights_NN: Any, k: int) -> Any:

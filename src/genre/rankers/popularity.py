@@ -13,7 +13,7 @@ from pydantic import PositiveFloat
 from genre.component import Arrays
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
-from genre.types import Histories, Training
+from genre.types import Bools, Histories, Training
 
 
 class PopularityRanker(Ranker):
@@ -33,6 +33,10 @@ class PopularityRanker(Ranker):
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """Counts, whatever the query; 0 for an item that nobody touched."""
         return np.tile(self.count_N, (len(queries), 1))
+
+    def known(self) -> Bools:
+        """Items that somebody touched."""
+        return self.count_N > 0
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items count 0."""

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from genre.component import Arrays
+from genre.floor import floor_N
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N
-from genre.types import Histories, Training
+from genre.types import Bools, Histories, Training
 
 
 class RepeatsRanker(Ranker):
@@ -39,11 +40,15 @@ class RepeatsRanker(Ranker):
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """The summed recency of each item's occurrences; items outside the history come after, by popularity."""
-        from genre.rankers.neighbours import floor_N, recency_BN
+        from genre.rankers.neighbours import recency_BN
 
         scores = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds).toarray()
         scores *= (self.count_N + 1) ** self.config.popularity_power
         return np.where(scores > 0, scores, floor_N(self.count_N))
+
+    def known(self) -> Bools:
+        """Items that somebody touched."""
+        return self.count_N > 0
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items are in no history."""

@@ -15,7 +15,7 @@ from genre.component import build
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.neighbours import ages_E
-from genre.types import GroundTruth, Histories, Training
+from genre.types import GroundTruth, Histories, Training, offsets_of
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,12 @@ def held_out(histories: Histories, steps: int, sitting_seconds: float | None, re
     first = rows[np.searchsorted(step_E, np.arange(step_E[-1] + 1 if len(rows) else 0))]
     start = histories.offsets[owner_E[first]]
     lengths = first - start
-    offsets = _offsets(lengths)
+    offsets = offsets_of(lengths)
     entries = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
     queries = Histories(histories.item_idx_E[entries], histories.time_E[entries], offsets, histories.time_E[first])
     counts = np.bincount(step_E[: len(rows)], minlength=len(first)) if len(rows) else np.empty(0, np.int64)
-    truth = GroundTruth(queries, histories.item_idx_E[rows], _offsets(counts), owner_E[first])
-    return early, _distinct(truth, repeats)
+    truth = GroundTruth(queries, histories.item_idx_E[rows], offsets_of(counts), owner_E[first])
+    return early, truth.distinct(repeats)
 
 
 def refitted(training: Training, early: Histories, names: tuple[str, ...], folder: Path) -> dict[str, Ranker]:
@@ -80,26 +80,8 @@ def refitted(training: Training, early: Histories, names: tuple[str, ...], folde
     return found
 
 
-def _offsets(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
 def _last_times(histories: Histories) -> npt.NDArray[np.float64]:
     now_B = np.full(len(histories), np.nan)
     filled = np.flatnonzero(histories.lengths)
     now_B[filled] = histories.time_E[histories.offsets[1:][filled] - 1]
     return now_B
-
-
-def _distinct(truth: GroundTruth, repeats: bool) -> GroundTruth:
-    """Each target once a query, without those of the history unless repeats are allowed; queries left without targets leave."""
-    width = int(max(truth.queries.item_idx_E.max(initial=0), truth.target_E.max(initial=0))) + 1
-    owner_E = truth.owner_E().astype(np.int64)
-    key_E = owner_E * width + truth.target_E
-    keep = np.zeros(len(key_E), bool)
-    keep[np.unique(key_E, return_index=True)[1]] = True
-    if not repeats:
-        keep &= ~np.isin(key_E, truth.queries.owner_E().astype(np.int64) * width + truth.queries.item_idx_E)
-    counts = np.bincount(owner_E[keep], minlength=len(truth))
-    kept = GroundTruth(truth.queries, truth.target_E[keep], _offsets(counts), truth.user_idx_B)
-    return kept.take(np.flatnonzero(counts))

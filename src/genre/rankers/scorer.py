@@ -1,6 +1,6 @@
 """What a trained sequence model is reduced to: item vectors, the tower that reads a history, and how content becomes a vector."""
 
-# B queries, L entries of a row, D embedding, N items, M new items, S items seen in training, F content dimensions
+# B queries, D embedding, N items, M new items, S items seen in training, F content dimensions
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from genre.rankers.transformer import NextItem, Tower, projection
+from genre.rankers.transformer import NextItem, projection
+from genre.tower import Tower, read_last
 from genre.types import Histories, Ints
 
 QUERIES_AT_ONCE = 512
@@ -38,10 +39,11 @@ class Scorer(nn.Module):
         known_N = torch.full((n_items,), content_NF is not None, device=device)
         seen = torch.from_numpy(seen_S).to(device)
         items_ND[seen], known_N[seen] = model.items(), True
-        if content_NF is not None and model.items.project is not None:
+        project = model.items.read_content()
+        if content_NF is not None and project is not None:
             fresh = np.setdiff1d(np.arange(n_items), seen_S)
-            items_ND[torch.from_numpy(fresh).to(device)] = model.items.project(torch.from_numpy(content_NF[fresh]).to(device))
-        return cls(model.tower, model.items.project, items_ND, known_N).eval()
+            items_ND[torch.from_numpy(fresh).to(device)] = project(torch.from_numpy(content_NF[fresh]).to(device))
+        return cls(model.tower, project, items_ND, known_N).eval()
 
     @classmethod
     def from_state(cls, tower: Tower, state: Mapping[str, npt.NDArray[np.generic]]) -> Scorer:
@@ -71,7 +73,7 @@ class Scorer(nn.Module):
         by_length = np.argsort(queries.lengths, kind="stable")  # neighbours of like length hold little padding
         for start in range(0, len(by_length), QUERIES_AT_ONCE):
             rows = by_length[start : start + QUERIES_AT_ONCE]
-            part_BN = self._user_vectors(queries.take(rows)) @ self.items_ND.T
+            part_BN = read_last(self.tower, self.items_ND, self.known_N, queries.take(rows)) @ self.items_ND.T
             if not bool(self.known_N.all()):
                 lowest_B1 = part_BN[:, self.known_N].amin(1, keepdim=True) if bool(self.known_N.any()) else part_BN[:, :1]
                 part_BN = torch.where(self.known_N, part_BN, lowest_B1 - 1)
@@ -85,16 +87,5 @@ class Scorer(nn.Module):
         by_length = np.argsort(queries.lengths, kind="stable")
         for start in range(0, len(by_length), QUERIES_AT_ONCE):
             rows = by_length[start : start + QUERIES_AT_ONCE]
-            found_BD[rows] = self._user_vectors(queries.take(rows)).cpu().numpy()
+            found_BD[rows] = read_last(self.tower, self.items_ND, self.known_N, queries.take(rows)).cpu().numpy()
         return found_BD
-
-    def _user_vectors(self, queries: Histories) -> Tensor:
-        device = self.items_ND.device
-        queries = queries.newest(len(self.tower.position_LD))
-        length_B = np.maximum(queries.lengths, 1)
-        real_BL = np.arange(length_B.max()) < queries.lengths[:, None]
-        item_BL = np.zeros(real_BL.shape, np.int64)
-        item_BL[real_BL] = queries.item_idx_E
-        item = torch.from_numpy(item_BL).to(device)
-        hidden_BLD: Tensor = self.tower(self.items_ND[item], self.known_N[item] & torch.from_numpy(real_BL).to(device))
-        return hidden_BLD[torch.arange(len(queries), device=device), torch.from_numpy(length_B - 1).to(device)]

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.rankers import Ranker
-from genre.rankers.validation import ndcg, sample
-from genre.rankers.windows import Batch, Windows, cut
+from genre.successors import Successors, Target
 from genre.training import Optimisation, choose_device, train
-from genre.types import Histories, Ints, Training
+from genre.types import Bools, Histories, Ints, Training
+from genre.validation import ndcg, sample
+from genre.windows import Batch, Windows, cut
 
 if TYPE_CHECKING:  # configs are read without torch
     from torch import Tensor
 
     from genre.rankers.scorer import Scorer
-    from genre.rankers.transformer import Tower
+    from genre.tower import Tower
 
 FULL_UP_TO = 50_000
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -53,6 +54,12 @@ class SequentialRanker(Ranker):
         """Share of the entries hidden from the model while it trains."""
         id_dropout: Share = 0.1
         """With content: how often an item's learned vector is left out in training, so that content learns to stand alone."""
+        target: Target = "entry"
+        """What is predicted at each entry: the next entry, or an item of the next sitting, which is what lists are for where people
+        buy whole baskets."""
+        sitting_seconds: NonNegativeFloat | None = 0.0
+        """Entries at most this far apart are one sitting, whose order is drawn anew each epoch (0: the same time stamp, a basket).
+        None: each stands alone, in the order given."""
         loss: Literal["auto", "full", "sampled"] = "auto"
         """Softmax over the whole catalogue or over sampled negatives; auto: full up to 50,000 items."""
         negatives: PositiveInt = 2048
@@ -107,8 +114,10 @@ class SequentialRanker(Ranker):
         if truth:
             truth = sample(truth, config.validation_users, np.random.default_rng(training.seed))
 
+        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats)
+
         def batches(epoch: int, rng: np.random.Generator) -> Windows:
-            return Windows(item_E, *cut(training.histories, config.max_history, rng), config.batch_size, rng)
+            return Windows(successors.draw(rng), *cut(training.histories, config.max_history, rng), config.batch_size, rng)
 
         def loss(batch: Batch) -> Tensor:
             return model.full_loss(batch) if full else model.sampled_loss(batch, chance_S, config.negatives)
@@ -119,14 +128,14 @@ class SequentialRanker(Ranker):
             return ndcg(scorer.score, truth, training.n_items, training.repeats)
 
         chance_S = torch.from_numpy(negative_chances(count_N[seen_S], config.popularity_share)).to(device)
-        if (training.histories.lengths > 1).any():  # else there is nothing to learn from
+        if len(batches(0, np.random.default_rng(training.seed))):  # else there is nothing to learn from
             progress = train(model, batches, loss, folder, config, validate if truth else None, training.seed, "sequential")
             if truth:
                 self._epochs = progress.best_epoch + 1
         self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
 
     def _new_tower(self) -> Tower:
-        from genre.rankers.transformer import Tower
+        from genre.tower import Tower
 
         c = self.config
         return Tower(c.embedding_dim, c.layers, c.heads, c.max_history, c.dropout, c.input_dropout, c.item_mask)
@@ -146,6 +155,11 @@ class SequentialRanker(Ranker):
     def item_vectors(self) -> npt.NDArray[np.float32]:
         """The finished item vectors, shape (N, D); zeros for items that nothing is known of."""
         return np.asarray(self._scorer.items_ND.cpu().numpy())
+
+    def known(self) -> Bools:
+        """All where content speaks for an item; else those that somebody touched."""
+        found_N: Bools = self._scorer.known_N.cpu().numpy()
+        return found_N
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """New items by their content; without content they are items that nobody touched. See Ranker.extend."""

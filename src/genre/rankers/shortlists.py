@@ -15,59 +15,68 @@ from genre.types import Bools, Floats, GroundTruth, Ints
 
 @dataclass(frozen=True)
 class Shortlists:
-    """The candidates of held-out queries: every ranker's best, and the targets.
+    """The candidates of held-out queries: every ranker's best, the targets, and a few others at random.
+
+    The others stand for all that were not drawn. Without them a target that no ranker believes in would be found in a company much better
+    than the catalogue, and the rankers would seem to be wrong.
 
     Attributes:
         score_MQC: what each ranker gives each candidate; 0 at padding.
         target_QC: which candidates really came next.
-        pad_QC: 0 at candidates, minus infinity at padding.
+        log_copies_QC: logarithm of how many items of the catalogue a candidate stands for; minus infinity at padding.
         relevant_Q: how many targets a query has, shown or not.
     """
 
     score_MQC: npt.NDArray[np.float32]
     target_QC: Bools
-    pad_QC: npt.NDArray[np.float32]
+    log_copies_QC: npt.NDArray[np.float32]
     relevant_Q: Ints
 
     @classmethod
-    def of(cls, score_MBN: Sequence[npt.NDArray[np.float32]], truth: GroundTruth, top: int, repeats: bool) -> Shortlists:
-        """The `top` best items of each ranker and the targets; items of the history only where they may be repeated."""
-        n_items = score_MBN[0].shape[1]
-        queries = truth.queries
-        picked_BN = np.zeros((len(truth), n_items), bool)
-        for score_BN in score_MBN:
-            open_BN = score_BN.copy()
-            if not repeats:
-                open_BN[queries.owner_E(), queries.item_idx_E] = -np.inf
-            best_BK = np.argpartition(open_BN, -min(top, n_items), axis=1)[:, -min(top, n_items) :]
-            np.put_along_axis(picked_BN, best_BK, True, axis=1)
-        target_BN = np.zeros_like(picked_BN)
+    def of(
+        cls,
+        score_MBN: Sequence[npt.NDArray[np.float32]],
+        truth: GroundTruth,
+        top: int,
+        repeats: bool,
+        others: int,
+        rng: np.random.Generator,
+    ) -> Shortlists:
+        """The `top` best items of each ranker, the targets and so many `others`; items of the history only where they may be repeated."""
+        queries, shape = truth.queries, score_MBN[0].shape
+        allowed_BN, picked_BN, target_BN = np.ones(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
         target_BN[truth.owner_E(), truth.target_E] = True
-        picked_BN |= target_BN
         if not repeats:
-            picked_BN[queries.owner_E(), queries.item_idx_E] = False
-        row_E, item_E = np.nonzero(picked_BN)
-        count_B = picked_BN.sum(axis=1)
+            allowed_BN[queries.owner_E(), queries.item_idx_E] = False
+        for score_BN in score_MBN:
+            best_BK = np.argpartition(np.where(allowed_BN, score_BN, -np.inf), -min(top, shape[1]), axis=1)[:, -min(top, shape[1]) :]
+            np.put_along_axis(picked_BN, best_BK, True, axis=1)
+        picked_BN = (picked_BN | target_BN) & allowed_BN
+        rest_BN = allowed_BN & ~picked_BN
+        drawn_BN = draw(rest_BN, others, rng)
+        copies_B = rest_BN.sum(axis=1) / np.maximum(drawn_BN.sum(axis=1), 1)
+        row_E, item_E = np.nonzero(picked_BN | drawn_BN)
+        count_B = np.bincount(row_E, minlength=shape[0])
         slot_E = np.arange(len(row_E)) - np.repeat(np.cumsum(count_B) - count_B, count_B)
-        shape = (len(truth), int(count_B.max(initial=0)))
-        score_MQC = np.zeros((len(score_MBN), *shape), np.float32)
+        width = int(count_B.max(initial=0))
+        score_MQC = np.zeros((len(score_MBN), shape[0], width), np.float32)
         for i, score_BN in enumerate(score_MBN):
             score_MQC[i, row_E, slot_E] = score_BN[row_E, item_E]
-        target_QC, pad_QC = np.zeros(shape, bool), np.full(shape, -np.inf, np.float32)
+        target_QC, log_copies_QC = np.zeros((shape[0], width), bool), np.full((shape[0], width), -np.inf, np.float32)
         target_QC[row_E, slot_E] = target_BN[row_E, item_E]
-        pad_QC[row_E, slot_E] = 0.0
-        return cls(score_MQC, target_QC, pad_QC, target_BN.sum(axis=1))
+        log_copies_QC[row_E, slot_E] = np.where(picked_BN[row_E, item_E], 0.0, np.log(np.maximum(copies_B, 1))[row_E])
+        return cls(score_MQC, target_QC, log_copies_QC, target_BN.sum(axis=1))
 
     @classmethod
     def joined(cls, parts: Sequence[Shortlists]) -> Shortlists:
         """Several batches as one, padded to the widest."""
-        width = max(part.pad_QC.shape[1] for part in parts)
-        gaps = [width - part.pad_QC.shape[1] for part in parts]
+        width = max(part.target_QC.shape[1] for part in parts)
+        gaps = [width - part.target_QC.shape[1] for part in parts]
         return cls(
             np.concatenate([np.pad(part.score_MQC, ((0, 0), (0, 0), (0, gap))) for part, gap in zip(parts, gaps, strict=True)], axis=1),
             np.concatenate([np.pad(part.target_QC, ((0, 0), (0, gap))) for part, gap in zip(parts, gaps, strict=True)]),
             np.concatenate(
-                [np.pad(part.pad_QC, ((0, 0), (0, gap)), constant_values=-np.inf) for part, gap in zip(parts, gaps, strict=True)]
+                [np.pad(part.log_copies_QC, ((0, 0), (0, gap)), constant_values=-np.inf) for part, gap in zip(parts, gaps, strict=True)]
             ),
             np.concatenate([part.relevant_Q for part in parts]),
         )
@@ -77,11 +86,11 @@ class Shortlists:
 
     def take(self, rows: Ints) -> Shortlists:
         """Some of the queries."""
-        return Shortlists(self.score_MQC[:, rows], self.target_QC[rows], self.pad_QC[rows], self.relevant_Q[rows])
+        return Shortlists(self.score_MQC[:, rows], self.target_QC[rows], self.log_copies_QC[rows], self.relevant_Q[rows])
 
     def summed(self, weight_M: Floats) -> npt.NDArray[np.float32]:
-        """The weighted sum of the rankers' scores, shape (Q, C)."""
-        total_QC: npt.NDArray[np.float32] = self.pad_QC.copy()
+        """The weighted sum of the rankers' scores, shape (Q, C); minus infinity at padding."""
+        total_QC: npt.NDArray[np.float32] = np.where(np.isinf(self.log_copies_QC), self.log_copies_QC, np.float32(0))
         for weight, score_QC in zip(weight_M, self.score_MQC, strict=True):
             total_QC += np.float32(weight) * score_QC
         return total_QC
@@ -89,6 +98,15 @@ class Shortlists:
     def ndcg(self, score_QC: Floats, k: int) -> float:
         """Mean NDCG at k of the queries when the candidates are ordered by these scores."""
         return mean_ndcg(score_QC, self.target_QC, self.relevant_Q, k)
+
+
+def draw(from_BN: Bools, n: int, rng: np.random.Generator) -> Bools:
+    """n of the true places of each row at random, or all where there are fewer."""
+    if n == 0 or not from_BN.size:
+        return np.zeros_like(from_BN)
+    noise_BN = np.where(from_BN, rng.random(from_BN.shape, np.float32), np.float32(2))
+    nth_B1 = np.partition(noise_BN, min(n, from_BN.shape[1]) - 1, axis=1)[:, [min(n, from_BN.shape[1]) - 1]]
+    return from_BN & (noise_BN <= nth_B1)
 
 
 def mean_ndcg(score_QC: Floats, target_QC: Bools, relevant_Q: Ints, k: int) -> float:

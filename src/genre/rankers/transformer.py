@@ -1,16 +1,17 @@
-"""The causal transformer behind `sequential`: item vectors, the tower that reads a history, and the loss of both."""
+"""The network behind `sequential`: item vectors beside the tower that reads a history, and the loss of both."""
 
-# B rows, L entries of a row, T real places of all rows, D embedding, H heads, E a head's dimensions, N items, U some items, K negatives
-# F content dimensions
+# B rows, L entries of a row, T real places of all rows, D embedding, N items, U some items, K negatives, F content dimensions
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from genre.losses import draw_negatives, full_softmax, sampled_softmax
-from genre.rankers.windows import Batch
+from genre.tower import Tower
+from genre.windows import Batch
 
 
 class ItemVectors(nn.Module):
@@ -24,7 +25,10 @@ class ItemVectors(nn.Module):
         self.ids = nn.Embedding(n_items, dim, sparse=sparse)
         nn.init.normal_(self.ids.weight, std=0.02)
         self.project = None if content_NF is None else projection(content_NF.shape[1], dim)
-        self.register_buffer("content_NF", content_NF, persistent=False)
+        # Whatever an encoder's units, each dimension enters with a variance near one: shorter vectors learn far more slowly.
+        scale = 1.0 if content_NF is None else unit_variance(content_NF)
+        self.scale = scale
+        self.register_buffer("content_NF", None if content_NF is None else content_NF * scale, persistent=False)
 
     def forward(self, item_U: Tensor | None = None) -> Tensor:
         """Vectors (U, D) of some of the items; of all where none are named.
@@ -40,6 +44,22 @@ class ItemVectors(nn.Module):
         projected_UD: Tensor = self.project(self.content_NF if item_U is None else self.content_NF[item_U])
         return vectors_UD + projected_UD
 
+    def read_content(self) -> nn.Sequential | None:
+        """The network from content in the encoder's own units to item vectors; None without content."""
+        if self.project is None:
+            return None
+        found = copy.deepcopy(self.project)
+        first = found[0]
+        assert isinstance(first, nn.Linear)
+        first.weight.data.mul_(self.scale)
+        return found
+
+
+def unit_variance(content_NF: Tensor) -> float:
+    """What makes the mean square of all entries 1; 1 where all are 0."""
+    mean_square = float(content_NF.double().square().mean())
+    return 1 / mean_square**0.5 if mean_square else 1.0
+
 
 def projection(content_dim: int, dim: int) -> nn.Sequential:
     """From content to item vectors."""
@@ -47,79 +67,6 @@ def projection(content_dim: int, dim: int) -> nn.Sequential:
     nn.init.normal_(out.weight, std=0.08 / (2 * dim) ** 0.5)  # about as long as a fresh learned vector
     nn.init.zeros_(out.bias)
     return nn.Sequential(nn.Linear(content_dim, 2 * dim), nn.GELU(), out)
-
-
-class Dropout(nn.Module):
-    """Dropout that draws one random byte an element, a tenth of the cost of a random float; the share is rounded to 1/256."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.cut = round(share * 256)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Drop in training, pass on otherwise."""
-        if not self.training or self.cut == 0:
-            return x
-        words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.cut
-        return x * (keep.to(x.dtype) * (256 / (256 - self.cut)))
-
-
-class Block(nn.Module):
-    """Pre-norm causal self-attention and a two-layer perceptron, each added to what came in."""
-
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention_norm, self.feed_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.query_key_value, self.attention_out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.feed_in, self.feed_out = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """The states of all places, each from itself and those to its left."""
-        x_BLD = x_BLD + self.dropout(self.attention_out(self._attend(self.query_key_value(self.attention_norm(x_BLD)))))
-        fed_BLD: Tensor = self.dropout(self.feed_out(functional.gelu(self.feed_in(self.feed_norm(x_BLD)))))
-        return x_BLD + fed_BLD
-
-    def _attend(self, packed_BLX: Tensor) -> Tensor:
-        b, length, width = packed_BLX.shape
-        if packed_BLX.device.type == "cpu":  # torch's CPU kernel is faster in float32, its backward by a factor of two
-            packed_BLX = packed_BLX.float()
-        split = packed_BLX.view(b, length, 3, self.heads, width // 3 // self.heads)
-        query_BHLE, key_BHLE, value_BHLE = split.permute(2, 0, 3, 1, 4).unbind(0)
-        with torch.autocast(packed_BLX.device.type, enabled=False):
-            mixed_BHLE = functional.scaled_dot_product_attention(query_BHLE, key_BHLE, value_BHLE, is_causal=True)
-        return mixed_BHLE.transpose(1, 2).reshape(b, length, width // 3)
-
-
-class Tower(nn.Module):
-    """Reads a history of item vectors; what stands at each place predicts the entry after it.
-
-    Rows are padded on the right: being causal, no real place ever sees the padding, so it needs no mask.
-    """
-
-    def __init__(
-        self, dim: int, layers: int, heads: int, longest: int, dropout: float = 0.0, input_dropout: float = 0.0, item_mask: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.item_mask = item_mask
-        self.position_LD = nn.Parameter(torch.randn(longest, dim) * 0.02)
-        self.unknown_D = nn.Parameter(torch.randn(dim) * 0.02)
-        self.input_dropout = Dropout(input_dropout)
-        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, vectors_BLD: Tensor, known_BL: Tensor) -> Tensor:
-        """Hidden states (B, L, D). An entry that is not known is read as one vector that stands for all such."""
-        if self.training and self.item_mask:
-            known_BL = known_BL & (torch.rand(known_BL.shape, device=known_BL.device) >= self.item_mask)
-        x_BLD = torch.where(known_BL[..., None], vectors_BLD, self.unknown_D) + self.position_LD[: vectors_BLD.shape[1]]
-        x_BLD = self.input_dropout(x_BLD)
-        for block in self.blocks:
-            x_BLD = block(x_BLD)
-        hidden_BLD: Tensor = self.norm(x_BLD)
-        return hidden_BLD
 
 
 class NextItem(nn.Module):

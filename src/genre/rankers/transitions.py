@@ -17,8 +17,9 @@ from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.fading import faded_counts_N, faded_E
-from genre.rankers.neighbours import blocks, from_arrays, grown, grown_by_zeros, multiply, recency_BN, steps_E, strongest, to_arrays
-from genre.types import Floats, Histories, Ints, Training
+from genre.rankers.neighbours import blocks, from_arrays, grown, grown_by_zeros, multiply, recency_BN, strongest, to_arrays
+from genre.sittings import sittings_E
+from genre.types import Bools, Floats, Histories, Ints, Training
 
 PAIRS_AT_ONCE = 1 << 23
 
@@ -74,6 +75,10 @@ class TransitionsRanker(Ranker):
         history_BN = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds)
         return multiply(history_BN, self.weights_NN, self.count_N)
 
+    def known(self) -> Bools:
+        """Items that somebody touched."""
+        return self.count_N > 0
+
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """Nothing leads to new items."""
         self.weights_NN, self.count_N = grown(self.weights_NN, m), grown_by_zeros(self.count_N, m)
@@ -91,7 +96,7 @@ def count_pairs(histories: Histories, n_items: int, config: TransitionsRanker.Co
     """Blocks of source items, each with a sparse (block, N) matrix of its decayed pair counts."""
     item_E = histories.item_idx_E
     owner_E = histories.owner_E().astype(np.int32)
-    step_E = steps_E(histories, config.sitting_seconds)
+    step_E = sittings_E(histories, config.sitting_seconds)
     weight_E = (
         faded_E(histories.time_E, config.half_life_days)
         * np.repeat(histories.lengths.astype(np.float32), histories.lengths) ** -config.user_power

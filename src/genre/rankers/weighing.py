@@ -1,10 +1,8 @@
-"""Weights for a sum of rankers' scores, found by coordinate search on the NDCG of held-out queries."""
+"""Weights for a sum of rankers' scores: those under which what people did next is likeliest (conditional logit, McFadden, 1974)."""
 
 # M rankers, Q held-out queries, C candidates of a query (padded)
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,42 +10,43 @@ import numpy.typing as npt
 from genre.rankers.shortlists import Shortlists
 from genre.types import Floats
 
-FACTORS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)
-"""What one weight is multiplied by at each try."""
-REVIVAL = 0.05
-"""The share of the largest weight that stands for a weight of zero when it is multiplied."""
-SWEEPS = 4
-SMALLEST_GAIN = 1e-5
-"""A change must win this much NDCG, or noise alone would move the weights; a sweep, ten times as much."""
+LARGEST = 50.0
+"""Of a weight, in units of the scores' spread: far beyond what any data asks for."""
 
 
-def search(shortlists: Shortlists, k: int) -> npt.NDArray[np.float64]:
-    """Weights that sum to 1: from equal ones on, one at a time is changed for as long as NDCG at k grows."""
-    m = len(shortlists.score_MQC)
-    weight_M = np.full(m, 1 / m)
-    best = shortlists.ndcg(shortlists.summed(weight_M), k)
-    for _ in range(SWEEPS if m > 1 else 0):
-        before = best
-        for i in range(m):
-            others_QC = shortlists.summed(np.where(np.arange(m) == i, 0.0, weight_M))
-            for value in tries(weight_M, i):
-                reached = shortlists.ndcg(others_QC + np.float32(value) * shortlists.score_MQC[i], k)
-                if reached > best + SMALLEST_GAIN:
-                    best, weight_M[i] = reached, value
-        if best - before < 10 * SMALLEST_GAIN:
-            break
-    return np.asarray(weight_M / weight_M.sum(), np.float64)
+def likeliest(shortlists: Shortlists, l2: float) -> npt.NDArray[np.float64]:
+    """Weights from 0 up that maximise the mean log-likelihood of the targets, less l2 / 2 times the squared weights.
+
+    The function is concave, so there is one best answer, and it rests on the whole list, not on its first places only: weights that
+    maximise NDCG itself follow its jumps and hold less well on other queries.
+    """
+    from scipy.optimize import minimize
+
+    score_MQC, found_QC = shortlists.score_MQC, shortlists.target_QC
+    rows = found_QC.any(axis=1)
+    if not rows.any():
+        return np.ones(len(score_MQC))
+    score_MQC, found_QC, log_copies_QC = score_MQC[:, rows], found_QC[rows], shortlists.log_copies_QC[rows]
+    share_QC = found_QC / found_QC.sum(axis=1, keepdims=True)
+    target_M = np.einsum("mqc,qc->m", score_MQC, share_QC) / len(found_QC)
+
+    def loss(weight_M: Floats) -> tuple[float, Floats]:
+        logit_QC = np.einsum("m,mqc->qc", weight_M.astype(np.float32), score_MQC) + log_copies_QC
+        top_Q1 = logit_QC.max(axis=1, keepdims=True)
+        chance_QC = np.exp(logit_QC - top_Q1)
+        total_Q1 = chance_QC.sum(axis=1, keepdims=True, dtype=np.float64)
+        chance_QC /= total_Q1.astype(np.float32)
+        expected_M = np.einsum("mqc,qc->m", score_MQC, chance_QC, dtype=np.float64) / len(found_QC)
+        value = float((top_Q1 + np.log(total_Q1)).mean()) - weight_M @ target_M + l2 / 2 * weight_M @ weight_M
+        return value, expected_M - target_M + l2 * weight_M
+
+    start_M = np.full(len(score_MQC), 1 / len(score_MQC))
+    weight_M: npt.NDArray[np.float64] = minimize(loss, start_M, jac=True, method="L-BFGS-B", bounds=[(0, LARGEST)] * len(start_M)).x
+    return weight_M if weight_M.any() else start_M
 
 
-def tries(weight_M: Floats, i: int) -> Iterator[float]:
-    """Values worth trying for weight i, as long as not all weights become zero."""
-    start = float(weight_M[i]) or REVIVAL * float(weight_M.max())
-    alone = np.count_nonzero(weight_M) == 1 and weight_M[i] > 0
-    yield from (start * factor for factor in FACTORS if factor or not alone)
-
-
-def cross_validated(shortlists: Shortlists, k: int, rng: np.random.Generator) -> float:
+def cross_validated(shortlists: Shortlists, l2: float, k: int, rng: np.random.Generator) -> float:
     """NDCG at k on each half of the queries under the weights found on the other, averaged."""
     order = rng.permutation(len(shortlists))
     halves = [shortlists.take(rows) for rows in (order[: len(order) // 2], order[len(order) // 2 :])]
-    return float(np.mean([held.ndcg(held.summed(search(seen, k)), k) for seen, held in (halves, halves[::-1])]))
+    return float(np.mean([held.ndcg(held.summed(likeliest(seen, l2)), k) for seen, held in (halves, halves[::-1])]))

@@ -47,6 +47,7 @@ class Reader(Component):
         "movielens_100k": "genre.data.readers.movielens:MovieLens100KReader",
         "amazon": "genre.data.readers.amazon:AmazonReader",
         "mind": "genre.data.readers.mind:MindReader",
+        "event_log": "genre.data.readers.event_log:EventLogReader",
         "synthetic": "genre.data.readers.synthetic:SyntheticReader",
     }
 

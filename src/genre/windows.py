@@ -11,11 +11,15 @@ from typing import NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from genre.successors import Course
 from genre.types import Bools, Histories, Ints
 
 
 class Batch(NamedTuple):
-    """At each real place, `target` is the entry that came after `input`; what is not real is padding, on the right."""
+    """At each real place, `target` is to be predicted from `input` and what stands to its left; elsewhere nothing is asked.
+
+    Padding is on the right and never real.
+    """
 
     input_BL: npt.NDArray[np.int64]
     target_BL: npt.NDArray[np.int64]
@@ -25,10 +29,16 @@ class Batch(NamedTuple):
 class Windows(Sequence[Batch]):
     """The batches of one epoch, each built when it is asked for."""
 
-    def __init__(self, item_E: Ints, start_W: Ints, length_W: Ints, places: int, rng: np.random.Generator) -> None:
-        """Windows of equal or nearly equal length share a batch of at most `places` places (one window at least)."""
+    def __init__(self, course: Course, start_W: Ints, length_W: Ints, places: int, rng: np.random.Generator) -> None:
+        """Windows of equal or nearly equal length share a batch of at most `places` places (one window at least).
+
+        Windows in which nothing is asked are left out.
+        """
+        asked_E = np.concatenate([[0], np.cumsum(course.target_E >= 0)])
+        useful_W = asked_E[start_W + length_W] > asked_E[start_W]
+        start_W, length_W = start_W[useful_W], length_W[useful_W]
         order_W = np.lexsort((rng.random(len(start_W)), length_W))
-        self._item_E, self._start_W, self._length_W = item_E, start_W[order_W], length_W[order_W]
+        self._course, self._start_W, self._length_W = course, start_W[order_W], length_W[order_W]
         cuts = [0]
         while cuts[-1] < len(order_W):
             cuts.append(self._end(cuts[-1], places))
@@ -59,9 +69,10 @@ class Windows(Sequence[Batch]):
         rows = self._slices[self._order[place]]
         length_B = self._length_W[rows]
         along_L = np.arange(length_B[-1])
-        real_BL = along_L < length_B[:, None]
         entry_BL = self._start_W[rows, None] + np.minimum(along_L, length_B[:, None] - 1)
-        return Batch(self._item_E[entry_BL].astype(np.int64), self._item_E[entry_BL + 1].astype(np.int64), real_BL)
+        target_BL = self._course.target_E[entry_BL].astype(np.int64)
+        real_BL = (along_L < length_B[:, None]) & (target_BL >= 0)
+        return Batch(self._course.item_E[entry_BL].astype(np.int64), target_BL, real_BL)
 
 
 def cut(histories: Histories, longest: int, rng: np.random.Generator) -> tuple[Ints, Ints]:

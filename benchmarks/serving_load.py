@@ -1,0 +1,201 @@
+"""The server under load, over HTTP: CPU a request beside a bare FastAPI echo, events a second, p99 with events coming in."""
+
+# python benchmarks/serving_load.py RUN [--rate 100 --seconds 60]; RUN has a published bundle. Prints one Markdown table.
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+
+ECHO = """
+import sys, orjson, uvicorn
+from fastapi import FastAPI, Request, Response
+app = FastAPI()
+@app.post("/v1/recommend")
+async def echo(request: Request) -> Response:
+    orjson.loads(await request.body())
+    return Response(ANSWER, media_type="application/json")
+ANSWER = bytes.fromhex(sys.argv[2])
+uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
+"""
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
+    """A server process, once it answers."""
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+        for _ in range(1200):
+            try:
+                if http.get("/readyz").status_code in (200, 404):
+                    return process
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+    process.kill()
+    raise SystemExit("the server did not start")
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Of all its threads, user and system; and of its children that are gone."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(process: subprocess.Popen[bytes]) -> float:
+    """Of the process, shared pages counted."""
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def one_after_another(process: subprocess.Popen[bytes], port: int, bodies: list[bytes], path: str = "/v1/recommend") -> tuple[float, float]:
+    """CPU milliseconds a request and requests a second, on one connection."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        headers = {"content-type": "application/json"}
+        for body in bodies[:50]:
+            http.post(path, content=body, headers=headers).raise_for_status()
+        cpu, began = cpu_seconds(process), time.perf_counter()
+        for body in bodies:
+            http.post(path, content=body, headers=headers).raise_for_status()
+        return (cpu_seconds(process) - cpu) * 1000 / len(bodies), len(bodies) / (time.perf_counter() - began)
+
+
+async def under_load(port: int, asked: list[bytes], rate: float, seconds: float) -> tuple[list[float], int, int]:
+    """Latencies in ms at a fixed rate (late requests count from when they were due), errors, and events sent beside at the same rate."""
+    late: list[float] = []
+    errors = sent = 0
+    headers = {"content-type": "application/json"}
+    limits = httpx.Limits(max_connections=100)
+
+    async def ask(http: httpx.AsyncClient, due: float, body: bytes) -> None:
+        nonlocal errors
+        try:
+            reply = await http.post("/v1/recommend", content=body, headers=headers)
+            errors += reply.status_code != 200
+        except httpx.TransportError:
+            errors += 1
+        late.append((time.perf_counter() - due) * 1000)
+
+    async def tell(http: httpx.AsyncClient, user: int) -> None:
+        nonlocal errors, sent
+        reply = await http.post("/v1/events", content=orjson.dumps([event(f"u{user}", f"{user % 97}")]), headers=headers)
+        errors += reply.status_code != 200
+        sent += 1
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits) as http:
+        tasks = set()
+        begin = time.perf_counter()
+        for at in range(int(rate * seconds)):
+            due = begin + at / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            for work in (ask(http, due, asked[at % len(asked)]), tell(http, at % 500)):
+                task = asyncio.create_task(work)
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+    return late, errors, sent
+
+
+def engine_cpu_ms(run: Path, batches: list[list[dict[str, Any]]], requests: int) -> float:
+    """Of a request, without HTTP, store and log."""
+    from genre.serving.contract import PastEvent, RecommendRequest
+    from genre.serving.engine import BundleEngine
+
+    engine = BundleEngine.load(sorted(folder for folder in (run / "models").iterdir() if (folder / "bundle.json").is_file())[-1])
+    histories = [[PastEvent(row["item_id"], 1.8e9 + at) for at, row in enumerate(batch)] for batch in batches]
+    asked = [RecommendRequest(user_id=f"u{at}", n=20) for at in range(len(batches))]
+    began = time.process_time()
+    for at in range(requests):
+        engine.recommend(asked[at % len(asked)], histories[at % len(asked)], 1.9e9)
+    return (time.process_time() - began) * 1000 / requests
+
+
+def event(user: str, item: str) -> dict[str, Any]:
+    """A click."""
+    return {"event_id": uuid.uuid4().hex, "type": "click", "user_id": user, "item_id": item}
+
+
+def main() -> None:
+    """Measure the server of a published run."""
+    options = argparse.ArgumentParser()
+    options.add_argument("run", type=Path, help="A run's folder with a published bundle.")
+    options.add_argument("--rate", type=float, default=100, help="Requests a second, and as many events beside.")
+    options.add_argument("--seconds", type=float, default=60)
+    options.add_argument("--requests", type=int, default=1000)
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="genre-load-") as folder:
+        run = Path(folder) / "run"
+        run.mkdir()
+        (run / "models").symlink_to((chosen.run / "models").resolve())
+        measure(run, chosen.requests, chosen.rate, chosen.seconds)
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def measure(run: Path, requests: int, rate: float, seconds: float) -> None:
+    """Everything, on one server; prints the table."""
+    port, echo_port = free_port(), free_port()
+    server = started([sys.executable, "-m", "genre.cli", "serve", str(run), "--port", str(port)], port)
+    rows: list[tuple[str, str]] = []
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            # Histories of 50 events for 200 users, of items that the bundle has.
+            items = [item["item_id"] for item in http.post("/v1/recommend", json={"n": 200}).json()["items"]]
+            batches = [[event(f"u{user}", items[(user * 7 + at) % len(items)]) for at in range(50)] for user in range(200)]
+            for batch in batches:
+                http.post("/v1/events", json=batch).raise_for_status()
+            bodies = [orjson.dumps({"surface": "default", "user_id": f"u{at % 200}", "n": 20}) for at in range(requests)]
+            answer = http.post("/v1/recommend", content=bodies[0], headers={"content-type": "application/json"})
+            engine_ms = engine_cpu_ms(run, batches, requests)
+        ours, _ = one_after_another(server, port, bodies)
+        echo = started([sys.executable, "-c", ECHO, str(echo_port), answer.content.hex()], echo_port)
+        bare, _ = one_after_another(echo, echo_port, bodies)
+        echo.kill()
+        rows += [
+            ("recommend, n = 20, history 50, CPU ms a request, log on", f"{ours:.2f}"),
+            ("bare FastAPI echo of the same answer, CPU ms", f"{bare:.2f}"),
+            ("the engine alone, the same requests in a process of its own, CPU ms", f"{engine_ms:.2f}"),
+            ("beyond the engine and the echo, CPU ms", f"{ours - bare - engine_ms:.2f}"),
+        ]
+        batches_100 = [orjson.dumps([event(f"e{at % 1000}", items[at % len(items)]) for at in range(100)]) for _ in range(200)]
+        cpu, rate_100 = one_after_another(server, port, batches_100, "/v1/events")
+        rows += [("events in batches of 100, acknowledged durable, one connection, a second", f"{rate_100 * 100:,.0f}")]
+        rows += [("events, CPU µs each", f"{cpu * 10:.0f}")]
+        late, errors, sent = asyncio.run(under_load(port, bodies, rate, seconds))
+        p50, p99, worst = np.percentile(late, [50, 99, 100])
+        rows += [
+            (f"{rate:g} recommends/s and {rate:g} events/s for {seconds:g} s: p50, p99, worst ms", f"{p50:.1f}, {p99:.1f}, {worst:.1f}"),
+            ("errors", f"{errors} of {len(late) + sent:,}"),
+            ("resident MB", f"{resident_mb(server):.0f}"),
+        ]
+    finally:
+        server.terminate()
+        server.wait()
+    print("| measured | value |\n|---|---|")
+    for name, value in rows:
+        print(f"| {name} | {value} |")
+    load = os.getloadavg()
+    print(f"\n{os.cpu_count()} cores, load average {load[0]:.1f}, one worker, SQLite, no keys; client and server on one machine.")
+
+
+if __name__ == "__main__":
+    main()

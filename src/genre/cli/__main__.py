@@ -1,0 +1,5 @@
+"""`python -m genre.cli`."""
+
+from genre.cli import main
+
+main()

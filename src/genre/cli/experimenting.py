@@ -1,0 +1,115 @@
+"""Experiments on logs of any system: plan, start, report, stop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genre.cli.console import escape, out, print_list
+
+experiment_app = typer.Typer(no_args_is_help=True, help="Experiments: plan, start, read and stop them, on logs of any system.")
+app = typer.Typer()
+app.add_typer(experiment_app, name="experiment")
+
+
+ExperimentFile = Annotated[Path, typer.Argument(help="A definition, NAME.yaml.")]
+ExperimentFolder = Annotated[Path, typer.Option("--folder", help="Where started experiments are kept.")]
+Moment = Annotated[str | None, typer.Option("--now", help="As of when: a date, a time or unix seconds.")]
+
+
+@experiment_app.command("plan")
+def experiment_plan(definition: ExperimentFile, now: Moment = None) -> None:
+    """Before the start: how many units and days each effect needs, from the events there are.
+
+    Example: `genre experiment plan home.yaml`
+    """
+    from genre.experiments.loading import load_experiment
+    from genre.experiments.planning import look_ahead
+
+    found = look_ahead(load_experiment(definition), _moment(now))
+    header, rows = found.table()
+    print_list(found.caption(), rows, header)
+    out.print(f"write into {definition}: planned_units: {found.planned_units}", highlight=False, soft_wrap=True)
+
+
+@experiment_app.command("start")
+def experiment_start(definition: ExperimentFile, now: Moment = None, folder: ExperimentFolder = Path("experiments")) -> None:
+    """Start it; from now on the definition is fixed.
+
+    Example: `genre experiment start home.yaml`
+    """
+
+    from genre.experiments.course import start
+    from genre.experiments.loading import load_experiment
+
+    moment = _moment(now)
+    started = start(load_experiment(definition), time.time() if moment is None else moment, folder)
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in started.config.shares().items())
+    out.print(escape(f"{started.config.name} runs: {shares}   kept in {folder}"), highlight=False, soft_wrap=True)
+
+
+@experiment_app.command("report")
+def experiment_report(
+    which: Annotated[str, typer.Argument(help="The name of a started experiment, or NAME.yaml of one that ran elsewhere.")],
+    exposures: Annotated[Path | None, typer.Option(help="In place of the file that the definition names.")] = None,
+    events: Annotated[Path | None, typer.Option(help="The same.")] = None,
+    now: Moment = None,
+    page: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
+    folder: ExperimentFolder = Path("experiments"),
+) -> None:
+    """Ship, hold or stop, with reasons, and one self-contained HTML page. Stops what must not go on.
+
+    Example: `genre experiment report home`
+    """
+    from genre.experiments.course import report as analyse
+
+    files = {name: file for name, file in (("exposures", exposures), ("events", events)) if file is not None}
+    found, written, state = analyse(which, _moment(now), files, page, folder)
+    colours = {"ship": "green", "hold": "yellow", "stop": "red"}
+    out.print(f"[bold {colours[found.decision.verdict]}]{escape(found.decision.sentence)}[/]", highlight=False)
+    for reason in found.decision.reasons:
+        out.print(escape(f"  {reason}"), highlight=False, soft_wrap=True)
+    header, rows = found.table()
+    print_list(found.caption(), rows, header)
+    for rail in found.guardrails:
+        out.print(escape(f"guardrail {rail.name}, {rail.variant}: {rail.state}: {rail.text}"), highlight=False, soft_wrap=True)
+    for why in found.silent.values():
+        out.print(escape(why), highlight=False, soft_wrap=True)
+    if state is not None and state.status == "stopped":
+        out.print(escape(f"stopped: {state.reason}"), highlight=False, soft_wrap=True)
+    out.print(f"report: {written}", highlight=False, soft_wrap=True)
+
+
+@experiment_app.command("stop")
+def experiment_stop(
+    name: Annotated[str, typer.Argument(help="The experiment's name.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the experiment.")],
+    now: Moment = None,
+    folder: ExperimentFolder = Path("experiments"),
+) -> None:
+    """Stop it: nobody is assigned any more.
+
+    Example: `genre experiment stop home --reason "shipped blend"`
+    """
+
+    from genre.experiments.course import stop
+
+    moment = _moment(now)
+    stopped = stop(name, reason, time.time() if moment is None else moment, folder)
+    out.print(escape(f"{name} is stopped: {stopped.reason}"), highlight=False, soft_wrap=True)
+
+
+def _moment(text: str | None) -> float | None:
+    if text is None:
+        return None
+    import polars as pl
+
+    from genre.data.readers.values import unix_seconds
+
+    moment = unix_seconds(pl.Series([text]))[0]
+    if moment is None:
+        raise ValueError(f"--now {text!r} is no time; write 2026-03-01, 2026-03-01T12:00 or unix seconds")
+    return float(moment)

@@ -1,0 +1,61 @@
+"""Lists from a finished run: recommend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genre.cli.console import RunFolder, out, print_list
+
+app = typer.Typer()
+
+
+@app.command()
+def recommend(
+    run: RunFolder,
+    user: Annotated[list[str] | None, typer.Option(help="A user's id; may be given several times.")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids of a stranger, oldest first, separated by commas.")] = None,
+    text: Annotated[str | None, typer.Option(help="What is looked for, in words.")] = None,
+    exclude: Annotated[str, typer.Option(help="Item ids that must not be shown, separated by commas.")] = "",
+    n: Annotated[int, typer.Option("-n", min=1, help="Length of a list.")] = 10,
+    ranker: Annotated[str | None, typer.Option(help="Another rung than the one served.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say which event of the history each item rests on.")] = False,
+    all_users: Annotated[bool, typer.Option("--all-users", help="Everybody's list, to a Parquet file.")] = False,
+    file: Annotated[Path, typer.Option("--out", help="Where --all-users writes: user_id, item_id, rank, score.")] = Path("recs.parquet"),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables.")] = False,
+) -> None:
+    """Lists for users of the run, for a stranger with a history, for a text, or for everybody.
+
+    Example: `genre recommend runs/shop --user 42 --explain`
+
+    Everybody: `genre recommend runs/shop --all-users -n 10 --out recs.parquet`
+    """
+    from genre.recommender import Recommender, describe
+
+    recommender = Recommender.load(run, ranker)
+    if all_users:
+        rows = recommender.recommend_all(file, n)
+        out.print(f"wrote {rows:,} rows to {file}", highlight=False, soft_wrap=True)
+        return
+    if not user and history is None and text is None:
+        raise ValueError("for whom? Give --user ID, --history ITEM,ITEM, --text WORDS, or --all-users")
+    past = None if history is None else [item for item in history.split(",") if item]
+    banned = [item for item in exclude.split(",") if item]
+    whose: Sequence[str | None] = user or [None]
+    for who in whose:
+        found = recommender.recommend(who, n, history=past, text=text, exclude=banned, explain=explain)
+        if as_json:
+            print(json.dumps({"user_id": who, "items": [describe(line) for line in found]}, ensure_ascii=False))
+            continue
+        if who is not None and past is None:
+            seen = recommender.history(who)
+            print_list(
+                f"{who}: newest first" if seen else f"{who}: nobody we know, so no history", [[line.title] for line in seen], ["history"]
+            )
+        columns = ["", "recommended", "score", *(["why"] if explain else [])]
+        rows_shown = [[str(line.rank), line.title, f"{line.score:.3f}", *([line.reason] if explain else [])] for line in found]
+        print_list(f"for {who or text or history}", rows_shown, columns)

@@ -1,0 +1,1 @@
+"""The dashboard: pages as pure functions of frozen views; whoever serves them fills the views."""

@@ -1,0 +1,129 @@
+"""Experiments: what runs, what was found, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genre.dashboard.charts import Chart, Series, Unit
+from genre.dashboard.frame import Frame, State, render
+from genre.experiments.analysis import Analysis
+from genre.experiments.comparison import Comparison, change
+from genre.experiments.confidence import Interval
+from genre.experiments.state import Status
+
+VERDICTS: dict[str, State] = {"ship": "good", "hold": "idle", "stop": "bad"}
+RAILS: dict[str, State] = {"ok": "good", "open": "idle", "broken": "bad"}
+
+
+@dataclass(frozen=True)
+class ExperimentLine:
+    """An experiment in the list; times in unix seconds."""
+
+    name: str
+    status: Status
+    surface: str = ""
+    hypothesis: str = ""
+    started: float | None = None
+    verdict: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rail:
+    """A guardrail and what was found."""
+
+    name: str
+    variant: str
+    state: str
+    text: str
+
+    @property
+    def mood(self) -> State:
+        """For the badge."""
+        return RAILS[self.state]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """An experiment's analysis as the page shows it; `of_analysis` makes it.
+
+    Attributes:
+        split: in words, and whether it is as planned.
+        header, rows: every metric as a table.
+    """
+
+    sentence: str
+    mood: State
+    reasons: tuple[str, ...]
+    split: str
+    split_state: State
+    charts: tuple[tuple[str, Chart], ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    guardrails: tuple[Rail, ...]
+    novelty: tuple[tuple[str, str, Chart], ...]
+    units: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExperimentsView:
+    """Attributes: all experiments, newest first; the one that was opened, with its findings, or why there are none yet."""
+
+    frame: Frame
+    experiments: tuple[ExperimentLine, ...] = ()
+    opened: ExperimentLine | None = None
+    findings: Findings | None = None
+    waiting: str = ""
+
+
+def render_experiments(view: ExperimentsView) -> str:
+    """The page: an experiment, or all of them."""
+    return render("experiments.html", view, "experiments")
+
+
+def of_analysis(analysis: Analysis) -> Findings:
+    """What the page shows of an analysis."""
+    config, decision = analysis.config, analysis.decision
+    header, rows = analysis.table()
+    primary = [found for found in analysis.comparisons if found.metric == config.primary]
+    broken = analysis.ratio.alarm is not None
+    left_out = {"units left out for two variants": analysis.crossed, "events of strangers": analysis.strangers}
+    return Findings(
+        sentence=decision.sentence,
+        mood=VERDICTS[decision.verdict],
+        reasons=decision.reasons,
+        split=f"{'sample ratio mismatch' if broken else 'split as planned'}, p {analysis.ratio.p:.2g}",
+        split_state="bad" if broken else "good",
+        charts=tuple((f"{found.metric}: {found.variant} against {config.control}", course(found)) for found in primary),
+        header=tuple(header),
+        rows=tuple(tuple(row) for row in rows),
+        guardrails=tuple(Rail(rail.name, rail.variant, rail.state, rail.text) for rail in analysis.guardrails),
+        novelty=tuple(
+            (
+                view.variant,
+                view.text,
+                _chart(f"lift of {view.variant} by day since first show", range(1, len(view.days) + 1), view.days, "change"),
+            )
+            for view in analysis.novelty
+        ),
+        units=tuple(zip(config.variants, analysis.units_DV[-1].tolist(), strict=True)),
+        notes=(*analysis.silent.values(), *(f"{n:,} {what}" for what, n in left_out.items() if n)),
+    )
+
+
+def course(found: Comparison) -> Chart:
+    """The anytime-valid interval, day by day."""
+    label = f"{found.metric} of {found.variant}, any-time interval by day; now {change(found.last.anytime, found.relative)}"
+    days = [look.day + 1 for look in found.looks]
+    return _chart(label, days, [look.anytime for look in found.looks], "change" if found.relative else "number")
+
+
+def _chart(label: str, days: Sequence[int], intervals: Sequence[Interval], unit: Unit) -> Chart:
+    series = (
+        Series("high", tuple(at.high for at in intervals), "high"),
+        Series("low", tuple(at.low for at in intervals), "low"),
+        Series("change", tuple(at.value for at in intervals)),
+    )
+    return Chart(label, tuple(map(float, days)), series, unit, days=True)

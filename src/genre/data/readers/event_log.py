@@ -1,0 +1,128 @@
+"""Our own event log: what a server archived, after what the recommender was first trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field, SerializeAsAny
+
+from genre.component import Chosen, build
+from genre.data.readers import EVENTS, REJECTED, Reader, Tables
+from genre.data.readers.paths import DataPath
+from genre.data.readers.rejection import ReadError
+
+SILENT = ("impression", "search")
+"""Nobody did anything with an item."""
+
+
+class EventLogReader(Reader):
+    """Reads `events`, `catalogue`, `exposures` and `merges` of an archive (`genre update` writes one into RUN/logs).
+
+    A user is who an event belongs to after all merges: a user's id, or `session:ID` for someone who never logged in.
+    """
+
+    class Config(Reader.Config):
+        use: str = "event_log"
+        path: DataPath
+        """The archive."""
+        base: Annotated[SerializeAsAny[Reader.Config], Chosen(Reader, without=("event_log",))] | None = None
+        """What the recommender was trained on before there was a log: its interactions come first, its items are the catalogue's start."""
+        ignore: list[str] = Field(default_factory=lambda: ["hide", "dislike", "report"])
+        """Event types that are no interactions, besides impressions and searches."""
+
+    config: Config
+
+    def read(self, folder: Path) -> Tables:
+        """Lazily; nothing is ever rejected, for the server has judged every row when it came."""
+        events, items, users, rejected = self._events(), None, None, pl.DataFrame(schema=REJECTED)
+        if self.config.base is not None:
+            base = build(Reader, self.config.base).read(folder)
+            events = pl.concat([base.events.select(*EVENTS), events])
+            items, users, rejected = base.items, base.users, base.rejected
+        return Tables(events, self._items(items), users, self._impressions(), rejected)
+
+    def sources(self) -> Iterator[Path]:
+        """Every file of the archive, then those of the base."""
+        yield from sorted(Path(self.config.path).rglob("*.parquet"))
+        if self.config.base is not None:
+            yield from build(Reader, self.config.base).sources()
+
+    def _scan(self, log: str) -> pl.LazyFrame | None:
+        files = sorted((Path(self.config.path) / log).glob("date=*/*.parquet"))
+        return pl.scan_parquet(files, hive_partitioning=False) if files else None
+
+    def _events(self) -> pl.LazyFrame:
+        log = self._scan("events")
+        if log is None:
+            if self.config.base is None:
+                raise ReadError(f"{self.config.path}: no events in this archive; write one with: genre update RUN")
+            return pl.LazyFrame(schema=EVENTS)
+        left_out = [*SILENT, *self.config.ignore]
+        return (
+            self._merged(log)
+            .filter(pl.col("item_id").is_not_null(), ~pl.col("type").is_in(left_out))
+            .select(_who(), "item_id", "time", pl.col("type").alias("event"), "value", "session_id")
+            .cast(EVENTS)  # type: ignore[arg-type]
+        )
+
+    def _merged(self, log: pl.LazyFrame) -> pl.LazyFrame:
+        file = Path(self.config.path) / "merges.parquet"
+        if not file.is_file():
+            return log
+        into = pl.scan_parquet(file)
+        return log.join(into, on="unit", how="left", maintain_order="left").with_columns(unit=pl.coalesce("into_unit", "unit"))
+
+    def _impressions(self) -> pl.LazyFrame | None:
+        shown, events = self._scan("exposures"), self._scan("events")
+        if shown is None:
+            return None
+        lines = shown.select("request_id", "unit", "time", item_id="item_ids", position="positions").explode("item_id", "position")
+        lines = lines.filter(pl.col("item_id").is_not_null()).with_columns(_who())
+        if events is None:
+            clicked = lines.with_columns(clicked=pl.lit(False))
+        else:
+            done = events.filter(~pl.col("type").is_in(SILENT)).select("request_id", "item_id", clicked=pl.lit(True)).unique()
+            clicked = lines.join(done, on=["request_id", "item_id"], how="left", maintain_order="left").with_columns(
+                pl.col("clicked").fill_null(False)
+            )
+        return clicked.select("request_id", "user_id", "time", "item_id", "position", "clicked")
+
+    def _items(self, base: pl.LazyFrame | None) -> pl.LazyFrame | None:
+        log = self._scan("catalogue")
+        if log is None:
+            return base
+        newest = log.sort("seq").unique("item_id", keep="last", maintain_order=True).filter(pl.col("data").is_not_null()).collect()
+        if not len(newest):
+            return base
+        attributes = [json.loads(data)["attributes"] for data in newest["data"]]
+        names = list(dict.fromkeys(name for item in attributes for name in item))
+        columns: dict[str, list[Any]] = {name: [_plain(item.get(name)) for item in attributes] for name in names}
+        changed = pl.DataFrame([newest["item_id"], *(_series(name, values) for name, values in columns.items())])
+        if base is None:
+            return changed.lazy()
+        schema = base.collect_schema()
+        kept = [name for name in schema if name in changed.columns]
+        fitted = changed.select(kept).cast({name: schema[name] for name in kept if name != "item_id"}, strict=False)
+        # An item told of again takes its new attributes and keeps its place; new ones come last.
+        updated = base.update(fitted.lazy(), on="item_id", how="left", maintain_order="left")
+        return pl.concat([updated, fitted.lazy().join(base, on="item_id", how="anti")], how="diagonal").select(list(schema))
+
+
+def _who() -> pl.Expr:
+    # A user's id as it was given; a session keeps its prefix, for ids of the two kinds may be the same.
+    return pl.col("unit").str.strip_prefix("user:").alias("user_id")
+
+
+def _plain(value: Any) -> Any:
+    return ", ".join(str(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and kinds:
+        return pl.Series(name, values, pl.Float64 if float in kinds else pl.Int64, strict=False)
+    return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)

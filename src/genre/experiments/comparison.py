@@ -1,0 +1,168 @@
+"""Comparison: one metric of one treatment against control, as it stood at the end of each day."""
+
+# U units, M metrics, K = 4 sums of a unit (see moments.py)
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from genre.experiments.confidence import Interval, anytime_half, anytime_p, fixed_half, fixed_p
+from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
+from genre.experiments.logs import Log
+from genre.experiments.metrics import Metric
+from genre.experiments.moments import Effect, Moments, effect
+from genre.experiments.multiplicity import benjamini_hochberg
+from genre.experiments.sums import DAY
+from genre.types import Floats
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was known at the end of a day, as a share of control (or in the metric's unit, see `Comparison.relative`)."""
+
+    day: int
+    units: int
+    anytime: Interval
+    fixed: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric, one treatment against control.
+
+    Attributes:
+        relative: intervals are shares of control; otherwise, control being near zero, in the metric's own unit.
+        looks: one a day, the last is now; days on which nothing varied yet are left out.
+        p: of the fixed-horizon test; q: the same after Benjamini-Hochberg over all metrics but the primary.
+        p_anytime: may be read at any time.
+        reduction: share of variance that CUPED took away.
+    """
+
+    metric: str
+    variant: str
+    better: str
+    control: float
+    treatment: float
+    relative: bool
+    looks: tuple[Look, ...]
+    p: float
+    p_anytime: float
+    q: float
+    reduction: float
+
+    @property
+    def last(self) -> Look:
+        """Now."""
+        return self.looks[-1]
+
+
+def arms_by_day(config: ExperimentConfig, log: Log, name: str) -> Iterator[tuple[int, dict[str, Moments | str]]]:
+    """Each day, each arm's moments of a metric from all that happened until its end; or in words why there are none yet."""
+    exposed_U, variant_U = log.units["exposed"].to_numpy(), log.units["variant"].to_numpy()
+    sums_UK, shaped = before_sums(config.metrics[name], log, name), config.metrics[name].shape
+    counted = config.metrics[name].denominator() is not None
+    raw_U = np.zeros(len(sums_UK))
+    of_day = log.daily.partition_by("day", as_dict=True)
+    for day in range(log.days):
+        rows = of_day.get((day,))
+        if rows is not None:
+            at = rows["row"].to_numpy()
+            np.add.at(raw_U, at, rows[f"{name}.num"].to_numpy())
+            if counted:
+                np.add.at(sums_UK[:, 1], at, rows[f"{name}.den"].to_numpy())
+        sums_UK[:, 0] = shaped(raw_U)
+        until = min(log.started + (day + 1) * DAY, log.now)
+        ripe_U = exposed_U + (config.window_days or 0) * DAY <= until
+        arms: dict[str, Moments | str] = {}
+        for variant in config.variants:
+            try:
+                arms[variant] = Moments.of(sums_UK[ripe_U & (variant_U == variant)])
+            except ValueError as error:
+                arms[variant] = f"{variant}: {error}"
+        yield day, arms
+
+
+def before_sums(metric: Metric, log: Log, name: str) -> Floats:
+    """Sums of shape (U, 4) with the two before first show filled in, and a denominator of 1 where units are divided by."""
+    sums_UK = np.zeros((len(log.units), 4))
+    at = log.before["row"].to_numpy()
+    sums_UK[at, 2] = log.before[f"{name}.num"].to_numpy()
+    sums_UK[:, 2] = metric.shape(sums_UK[:, 2])
+    if metric.denominator() is None:
+        sums_UK[:, [1, 3]] = 1.0
+    else:
+        sums_UK[at, 3] = log.before[f"{name}.den"].to_numpy()
+    return sums_UK
+
+
+def compare(
+    config: ExperimentConfig, name: str, variant: str, arms: list[tuple[int, dict[str, Moments | str]]], alpha: float
+) -> Comparison:
+    """A metric's course from day to day.
+
+    Raises:
+        ExperimentError: an arm is empty or nothing varies, to this day.
+    """
+    last = effect_of(config, name, variant, arms[-1][1])
+    relative = bool(last.control > 0 and last.control > 2 * last.se)
+    looks = []
+    for day, moments in arms:
+        try:
+            found = effect_of(config, name, variant, moments)
+        except ExperimentError:
+            continue  # too early; later days say more
+        looks.append(look(config, day, found, alpha, relative))
+    return Comparison(
+        name, variant, config.metrics[name].better, float(last.control), float(last.treatment), relative, tuple(looks),
+        p=float(fixed_p(last.diff, last.se, last.dof)),
+        p_anytime=float(anytime_p(last.diff, last.se, last.n, config.planned_units, alpha)),
+        q=float("nan"), reduction=float(last.reduction),
+    )  # fmt: skip
+
+
+def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[str, Moments | str]) -> Effect:
+    """Treatment against control on one day.
+
+    Raises:
+        ExperimentError: in words why there is none.
+    """
+    control, treatment = moments[config.control], moments[variant]
+    if isinstance(control, str) or isinstance(treatment, str):
+        raise TooEarlyError(f"metric {name!r}: {control if isinstance(control, str) else treatment}")
+    if min(control.n, treatment.n) < config.min_units:
+        fewest = int(min(control.n, treatment.n))
+        raise TooEarlyError(f"metric {name!r}: an arm has {fewest} units; intervals are given from {config.min_units} on (min_units)")
+    if not (control.mean_K[1] and treatment.mean_K[1]):
+        raise ExperimentError(f"metric {name!r}: nobody has any {config.metrics[name].denominator()}, which it divides by; is it logged?")
+    found = effect(control, treatment, cuped=config.cuped_days is not None)
+    if not found.se > 0:
+        raise ExperimentError(
+            f"metric {name!r}: every unit of {config.control!r} and {variant!r} has the same value, {float(found.control):g}, so "
+            f"nothing can be said; are its events ({', '.join(config.metrics[name].numerator())}) in the log?"
+        )
+    return found
+
+
+def look(config: ExperimentConfig, day: int, found: Effect, alpha: float, relative: bool) -> Look:
+    """The two intervals of an effect."""
+    value, se = (found.lift, found.lift_se) if relative else (found.diff, found.se)
+    half = float(anytime_half(se, found.n, config.planned_units, alpha)), float(fixed_half(se, found.dof, alpha))
+    anytime, fixed = (Interval(float(value), float(value) - side, float(value) + side) for side in half)
+    return Look(day, int(found.n), anytime, fixed)
+
+
+def with_q(comparisons: list[Comparison], primary: str) -> list[Comparison]:
+    """Benjamini-Hochberg over all that is not the primary metric; the primary keeps its p."""
+    others = [found for found in comparisons if found.metric != primary]
+    q_M = benjamini_hochberg(np.array([found.p for found in others])) if others else np.empty(0)
+    adjusted = {id(found): float(q) for found, q in zip(others, q_M, strict=True)}
+    return [replace(found, q=adjusted.get(id(found), found.p)) for found in comparisons]
+
+
+def change(at: Interval, relative: bool = True) -> str:
+    """An interval in words."""
+    low, value, high = (f"{x:+.2%}" if relative else f"{x:+.4g}" for x in (at.low, at.value, at.high))
+    return f"{value} ({low} to {high})"

@@ -1,0 +1,106 @@
+"""Decision: ship, hold or stop, in words, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from genre.experiments.comparison import Comparison
+from genre.experiments.definition import ExperimentConfig
+from genre.experiments.guardrails import Outcome
+from genre.experiments.srm import RatioCheck
+
+Verdict = Literal["ship", "hold", "stop"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now.
+
+    Attributes:
+        variant: the one to ship.
+        must_stop: a guardrail that is configured to stop is broken, or the split is; waiting makes it worse.
+    """
+
+    verdict: Verdict
+    variant: str | None
+    reasons: tuple[str, ...]
+    must_stop: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in a line."""
+        return {"ship": f"Ship {self.variant}", "hold": "Hold: keep it running", "stop": "Stop: keep the control"}[self.verdict]
+
+
+def decide(
+    config: ExperimentConfig, days: float, units: int, ratio: RatioCheck, primary: Sequence[Comparison], guardrails: Sequence[Outcome]
+) -> Decision:
+    """By fixed rules, in this order: a broken split, broken guardrails, harm, a shown gain, the planned end."""
+    if ratio.alarm is not None:
+        told = f"sample ratio mismatch (p {ratio.p:.1g}): the arms do not have the sizes they should, so no figure can be trusted"
+        return Decision("stop", None, (told, "find out why: redirects, bots, a variant that fails to log, units dropped afterwards"), True)
+    days = round(days, 1)  # a log ends a little before the day does
+    over = days >= config.days
+    if not primary:
+        return Decision("hold", None, (f"too early: an arm has fewer than {config.min_units} units, so no interval is given yet",))
+    reasons: list[str] = []
+    alive, broke = [], False
+    for found in primary:
+        broken = [rail for rail in guardrails if rail.variant == found.variant and rail.state == "broken" and rail.stop]
+        good, bad = _direction(config, found, over)
+        if broken:
+            reasons += [f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken]
+            broke = True
+        elif bad:
+            reasons.append(f"{found.variant} is worse: {say(found, config, over)}")
+        else:
+            alive.append((found, good))
+    if not alive:
+        return Decision("stop", None, tuple(reasons), broke)
+    gains = [found for found, good in alive if good]
+    if gains:
+        best = max(gains, key=lambda found: abs(found.last.anytime.value))
+        doubts = _doubts(config, days, best, guardrails)
+        reasons.insert(0, f"{best.variant} is better: {say(best, config, over)}")
+        return Decision("hold" if doubts else "ship", None if doubts else best.variant, (*reasons, *doubts))
+    reasons += [f"{found.variant}: no difference shown; {say(found, config, over)}" for found, _ in alive]
+    if over:
+        reasons.append(f"the planned {config.days} days are over; a larger effect than the interval holds is ruled out")
+        return Decision("stop", None, tuple(reasons))
+    reasons.append(f"day {days:.1f} of {config.days}, {units:,} of {config.planned_units:,} planned units")
+    return Decision("hold", None, tuple(reasons))
+
+
+def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
+    """A comparison in a line, with the interval that decides."""
+    at = found.last.fixed if config.decide_by == "fixed" and over else found.last.anytime
+    kind = "fixed-horizon" if at is found.last.fixed else "anytime-valid"
+    numbers = [f"{value:+.2%}" if found.relative else f"{value:+.4g}" for value in (at.value, at.low, at.high)]
+    return f"{found.metric} {numbers[0]} ({kind} {1 - config.alpha:.0%} interval {numbers[1]} to {numbers[2]})"
+
+
+def _direction(config: ExperimentConfig, found: Comparison, over: bool) -> tuple[bool, bool]:
+    """Whether it is shown to be better, and to be worse."""
+    at = found.last.anytime
+    if config.decide_by == "fixed" and over:
+        at = found.last.fixed
+    up = found.better == "higher"
+    good, bad = (at.above_zero, at.below_zero) if up else (at.below_zero, at.above_zero)
+    # With one look at the end, harm is still watched for by the interval that may be looked at before it.
+    return (good and (config.decide_by == "anytime" or over)), bad
+
+
+def _doubts(config: ExperimentConfig, days: float, best: Comparison, guardrails: Sequence[Outcome]) -> list[str]:
+    doubts = []
+    if days < config.min_days:
+        doubts.append(f"day {days:.1f} of at least {config.min_days}: behaviour differs over the week")
+    for rail in guardrails:
+        if rail.variant != best.variant:
+            continue
+        if rail.state == "broken":
+            doubts.append(f"guardrail {rail.name} is broken, though it does not stop by itself: {rail.text}")
+        elif rail.prove and rail.state != "ok":
+            doubts.append(f"guardrail {rail.name} must be proven and is not yet: {rail.text}")
+    return doubts

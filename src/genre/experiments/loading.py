@@ -1,0 +1,58 @@
+"""Loading: a definition from YAML, and its mistakes in words that name their path."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from genre.experiments.definition import ExperimentConfig, ExperimentError, Layer, Logs, Step, Variant
+from genre.experiments.metrics import Mean, Ratio, Value
+
+KEYS = sorted({key for part in (ExperimentConfig, Variant, Layer, Step, Logs, Mean, Ratio, Value) for key in part.model_fields})
+
+
+def load_experiment(file: Path) -> ExperimentConfig:
+    """A definition from YAML; without a name it takes the file's.
+
+    Raises:
+        ExperimentError: with every mistake, each with its path.
+    """
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExperimentError(f"{file}: no such file") from error
+    except IsADirectoryError as error:
+        raise ExperimentError(f"{file} is a folder; name a YAML file") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ExperimentError(f"{file}: not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ExperimentError(f"{file}: must be a mapping with `variants:`, `metrics:` and `primary:`, not {type(tree).__name__}")
+    return parse_experiment({"name": file.stem, **tree}, str(file), file.resolve().parent)
+
+
+def parse_experiment(tree: dict[str, Any], where: str = "experiment", folder: Path | None = None) -> ExperimentConfig:
+    """A checked definition from a plain tree; paths in it are relative to `folder`."""
+    try:
+        return ExperimentConfig.model_validate(tree, context={"folder": folder})
+    except ValidationError as error:
+        raise ExperimentError("\n".join(f"{where}: {_explain(problem)}" for problem in error.errors())) from error
+
+
+def _explain(problem: Any) -> str:
+    loc = [str(part) for part in problem["loc"]]
+    if len(loc) > 2 and loc[0] in ("metrics", "guardrails"):
+        del loc[2]  # pydantic puts the kind chosen by `use` there, which is no key of the file
+    path, message, shown = ".".join(loc), problem["msg"].removeprefix("Value error, "), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(loc[-1], KEYS, 1)
+        return f"{path}: unknown key{f'; did you mean {near[0]!r}?' if near else ''}"
+    if problem["type"] == "missing":
+        return f"{path}: is missing"
+    if problem["type"] == "value_error":
+        return f"{path}: {message}" if path else message
+    got = f", not {shown!r}" if isinstance(shown, str | int | float | list) else ""
+    return f"{path}: {message[0].lower()}{message[1:]}{got}"

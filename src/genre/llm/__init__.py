@@ -1,0 +1,1 @@
+"""Language models: read from wherever they are, trained further on text and clicks, and run cheaply."""

@@ -1,0 +1,23 @@
+"""Pages: how HTML is made from templates, and the look that self-contained pages share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+
+def environment(package: str) -> Environment:
+    """A package's templates, and those of this one: `page.css`, `tables.html`. What is shown is data: all of it is escaped."""
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("genre.pages")]),
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def write_page(file: Path, text: str) -> None:
+    """Write a page beside its place and rename it, so that it is complete or absent."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)

@@ -1,0 +1,1 @@
+"""Publishing: a finished run becomes one bundle that is served without torch."""

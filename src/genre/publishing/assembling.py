@@ -1,0 +1,122 @@
+"""Assembling: what a bundle is made of, from the stages of a run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file, save_file
+
+from genre.bundle import seal
+from genre.config import GenreConfig, dump_config
+from genre.data.dataset import Dataset
+from genre.encoders.catalogue import load_vectors
+from genre.publishing.nearest import write_index
+from genre.publishing.scan import SCAN, write_scan
+from genre.publishing.tables import write_tables
+from genre.publishing.tower import TOWER, write_tower
+from genre.rankers import Ranker
+from genre.vectors import unit
+
+log = logging.getLogger(__name__)
+
+SCANNED_UP_TO = 1_000_000
+"""Items above which the coarse scan is too slow to be worth its memory."""
+INDEXED_ABOVE = 200_000
+"""Items above which there is an approximate index beside the scan."""
+LINKED = ("transitions", "item_knn")
+"""Rankers that lead from an item to others."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the finished stages are.
+
+    Attributes:
+        rankers, encoders: their folders, by name.
+        metrics: what the served ranker reached on the test part; None if it was not evaluated.
+        fingerprints: of the stages, by name: the data and settings that made the bundle.
+    """
+
+    dataset: Dataset
+    rankers: Mapping[str, Path]
+    encoders: Mapping[str, Path]
+    metrics: Path | None
+    fingerprints: Mapping[str, str]
+
+
+def assemble(config: GenreConfig, parts: Parts, folder: Path) -> None:
+    """Write everything that serving needs, and seal it."""
+    ranker = Ranker.load(parts.rankers[config.served])
+    ranker.save(folder / "ranker")
+    links = _links(config, parts, folder)
+    for file in sorted([*folder.glob("ranker/**/component.json"), *folder.glob("links/**/component.json")]):
+        write_search(file.parent)
+    for name, source in parts.encoders.items():
+        shutil.copytree(source / "encoder", folder / "encoders" / name / "encoder", dirs_exist_ok=True)
+        shutil.copy(source / "transform.safetensors", folder / "encoders" / name)
+        vector_ND = unit(load_vectors(source))
+        save_file({"vector_ND": vector_ND}, folder / "encoders" / name / "unit.safetensors")
+        if 0 < len(vector_ND) <= SCANNED_UP_TO:
+            write_scan(vector_ND, folder / "encoders" / name / SCAN)
+    dataset = parts.dataset
+    dataset.items.write_parquet(folder / "items.parquet")
+    write_tables(dataset, folder)
+    (folder / "config.yaml").write_text(dump_config(config))
+    metrics = json.loads(parts.metrics.read_text()) if parts.metrics else {}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    seal(folder, _facts(config, parts, links))
+
+
+def write_search(folder: Path) -> None:
+    """The files of a ranker that only serving reads: the user tower, and the coarse scan."""
+    settings = json.loads((folder / "component.json").read_text())
+    use = settings["use"].replace("-", "_")
+    vectors = {"sequential": "items_ND", "content": "vector_ND"}.get(use)
+    if vectors is None:
+        return
+    state = load_file(folder / "state.safetensors")
+    if use == "sequential":
+        write_tower(state, settings["heads"], folder / TOWER)
+    if 0 < len(state[vectors]) <= SCANNED_UP_TO:
+        write_scan(state[vectors], folder / SCAN)
+    if len(state[vectors]) > INDEXED_ABOVE:
+        if importlib.util.find_spec("faiss") is None:
+            log.warning("%d items are many for a scan: pip install 'genre-rec[ann]' and publish again for an index", len(state[vectors]))
+        else:
+            write_index(state[vectors], folder)
+
+
+def _links(config: GenreConfig, parts: Parts, folder: Path) -> str | None:
+    """The folder of a ranker that leads from an item to others: inside the served one, or beside it."""
+    for file in sorted(folder.glob("ranker/**/component.json")):
+        if json.loads(file.read_text())["use"].replace("-", "_") in LINKED:
+            return str(file.parent.relative_to(folder))
+    for name, settings in config.rankers.items():
+        if settings.use.replace("-", "_") in LINKED:
+            Ranker.load(parts.rankers[name]).save(folder / "links")
+            return "links"
+    return None
+
+
+def _facts(config: GenreConfig, parts: Parts, links: str | None) -> dict[str, Any]:
+    summary = parts.dataset.summary
+    return {
+        "name": config.name,
+        "ranker": config.served,
+        "links": links,
+        "encoders": list(config.encoders),
+        "policy": config.policy.model_dump(mode="json"),
+        "surfaces": {name: surface.model_dump(mode="json") for name, surface in config.surfaces.items()},
+        "text": config.data.text,
+        "title": config.data.title,
+        "repeats": config.data.repeats,
+        "data": {name: summary[name] for name in ("users", "items", "interactions", "first_time", "last_time", "protocol")},
+        "made_from": dict(parts.fingerprints),
+    }

@@ -1,0 +1,72 @@
+"""An engine that keeps up: it hears of every changed item and every event, whichever worker or replica wrote it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import sqlalchemy as sa
+
+from genre.serving.contract import Engine, EventIn, RequestError
+from genre.serving.observability import ERRORS, log
+from genre.serving.store import catalogue, events
+from genre.serving.store.catalogue import Change
+
+REPLAYED = 100_000
+"""At most so many events are counted again when a model starts."""
+
+
+class Following:
+    """An engine and how far it has followed the logs.
+
+    Args:
+        model: its name in the registry.
+        since: when the model was registered: events from then on are news to it.
+    """
+
+    def __init__(self, engine: Engine, model: str, connection: sa.Connection, since: float) -> None:
+        self.engine = engine
+        self.model = model
+        self._turn = threading.Lock()
+        self._item_seq = catalogue.last_change(connection)
+        for change in catalogue.all_items(connection):
+            if change.item is None or self.engine.item(change.item_id) != change.item:
+                self._apply(change)
+        self._event_seq = events.received_after(connection, since, REPLAYED)
+        self.catch_up(connection)
+
+    def catch_up(self, connection: sa.Connection) -> None:
+        """Everything that was written since the last time, in the order in which it was; one thread at a time."""
+        with self._turn:
+            self._catch_up(connection)
+
+    def _catch_up(self, connection: sa.Connection) -> None:
+        while changes := catalogue.changes_since(connection, self._item_seq):
+            for change in changes:
+                self._apply(change)
+            self._item_seq = changes[-1].seq
+        while news := events.since(connection, self._event_seq):
+            now = time.time()
+            for _, event in news:
+                self._observe(event, now)
+            self._event_seq = news[-1][0]
+
+    def _apply(self, change: Change) -> None:
+        try:
+            if change.item is None:
+                self.engine.delete_item(change.item_id)
+            else:
+                self.engine.upsert_item(change.item)
+        except RequestError as error:  # told to the caller when it was sent, unless another model was serving then
+            log.warning("item refused", model=self.model, item_id=change.item_id, where=error.where, why=error.why)
+        except Exception:
+            # One item must not keep the engine from all that follow.
+            ERRORS.labels("item").inc()
+            log.exception("item failed", model=self.model, item_id=change.item_id)
+
+    def _observe(self, event: EventIn, now: float) -> None:
+        try:
+            self.engine.observe(event, now)
+        except Exception:
+            ERRORS.labels("observe").inc()
+            log.exception("event failed", model=self.model, event_id=event.event_id)

@@ -1,0 +1,192 @@
+"""A project: a run's bundles and its store, an engine that answers, and a thread that notices what others change."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from genre.serving.contract import Engine, PastEvent
+from genre.serving.following import Following
+from genre.serving.observability import ERRORS, LOADS, MODEL, STORE_UP, WAITING, log
+from genre.serving.settings import ServeSettings, open_store
+from genre.serving.shadowing import Shadowing
+from genre.serving.shown import ShownLists
+from genre.serving.store import events, exposures, keys, registry
+from genre.serving.store.database import Unavailable
+from genre.serving.store.writer import Writer
+
+T = TypeVar("T")
+Loader = Callable[[Path], Engine]
+HOUSEKEEPING = 600.0
+
+
+class Project:
+    """One run behind the API."""
+
+    def __init__(self, run: Path, settings: ServeSettings, load: Loader) -> None:
+        self.run = run
+        self.name = run.resolve().name
+        self.settings = settings
+        self.database = open_store(run, settings.database)
+        self.writer = Writer(self.database)
+        self.shown = ShownLists(self.writer)
+        self.shadowing = Shadowing(self.writer)
+        self.keys: dict[str, keys.Key] = {}
+        self.serving: Following | None = None
+        self.shadow: Following | None = None
+        self._load = load
+        self._guarded: bool | None = None
+        self._revision = -1
+        self._swept = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"genre-follow-{self.name}", daemon=True)
+
+    def start(self) -> None:
+        """Bring the store up to date, load the model that serves, and follow from then on.
+
+        A store that is away at the start is no reason not to start: it is asked again and again, and `/readyz` says so.
+        """
+        try:
+            self.database.migrate()
+        except Unavailable as error:
+            log.error("the store is away", project=self.name, reason=str(error))
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, then let go of everything."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.shadowing.close()
+        self.shown.flush()
+        self.writer.close()
+        self.database.close()
+
+    def look(self) -> None:
+        """Once: who serves, which keys are good, what changed, what happened. Says so and goes on if the store is away."""
+        try:
+            with self.database.read() as connection:
+                self.keys = keys.valid(connection)
+                self._guarded = bool(self._guarded) or keys.any_ever(connection)
+                roles = registry.now(connection)
+                if roles.revision != self._revision or self.serving is None:
+                    self._switch(connection, roles)
+                for following in (self.serving, self.shadow):
+                    if following is not None:
+                        following.catch_up(connection)
+            STORE_UP.labels(self.name).set(1)
+        except Unavailable as error:
+            STORE_UP.labels(self.name).set(0)
+            log.warning("the store is away", project=self.name, reason=str(error))
+        self.shown.flush()
+        WAITING.set(self.writer.waiting)
+
+    def look_for_keys(self) -> None:
+        """Once: which keys are good."""
+        try:
+            with self.database.read() as connection:
+                self.keys = keys.valid(connection)
+        except Unavailable as error:
+            log.warning("the store is away", project=self.name, reason=str(error))
+
+    @property
+    def guarded(self) -> bool:
+        """Whether it has a key, even one that was revoked: what was closed once does not open by itself. Closed while nobody knows."""
+        return self._guarded is not False
+
+    async def read(self, question: Callable[[sa.Connection], T]) -> T:
+        """Ask the store. SQLite answers at once, in microseconds; PostgreSQL is waited for without holding up other requests.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        return self._ask(question) if self.database.is_sqlite else await asyncio.to_thread(self._ask, question)
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Change the store; it is on the disk when this returns.
+
+        Raises:
+            Unavailable: nothing was written.
+        """
+        return await asyncio.wrap_future(self.writer.submit(work))
+
+    async def change(self, work: Callable[[sa.Connection], T]) -> T:
+        """Change the catalogue; it is on the disk, and this worker's engine has heard of it, when this returns.
+
+        Raises:
+            Unavailable: nothing was written.
+        """
+        done = await self.write(work)
+        if self.serving is not None:
+            try:
+                await asyncio.to_thread(self._ask, self.serving.catch_up)
+            except Unavailable:  # it is written: the engine will hear of it with the next look
+                log.warning("the store is away", project=self.name)
+        return done
+
+    async def history(self, user_id: str | None, session_id: str | None) -> tuple[Sequence[PastEvent], str | None]:
+        """What somebody did, and why that is not known if it is not: a list without it is better than none."""
+        if user_id is None and session_id is None:
+            return (), None
+        ask = functools.partial(events.history, user_id=user_id, session_id=session_id, n=self.settings.history)
+        try:
+            return await asyncio.wait_for(self.read(ask), 0.3), None
+        except (Unavailable, TimeoutError) as error:
+            return (), str(error) or "the store took too long"
+
+    def _ask(self, question: Callable[[sa.Connection], T]) -> T:
+        with self.database.read() as connection:
+            return question(connection)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self.settings.follow_seconds):
+            try:
+                self.look()
+                if time.monotonic() - self._swept > HOUSEKEEPING:
+                    self._swept = time.monotonic()
+                    old = exposures.older_than_days(self.settings.trace_days)
+                    self.writer.submit(functools.partial(exposures.drop_traces, before=old))
+            except Exception:  # this thread is what the next promote is noticed by: it must not end
+                ERRORS.labels("follow").inc()
+                log.exception("following failed", project=self.name)
+
+    def _switch(self, connection: sa.Connection, roles: registry.Roles) -> None:
+        """Load who serves now; what cannot be loaded leaves whoever serves serving, or else the model before it."""
+        for model in [roles.current, *([] if self.serving else roles.below)]:
+            if model is not None and (self.serving is None or self.serving.model != model):
+                loaded = self._loaded(connection, model)
+                if loaded is not None:
+                    before, self.serving = self.serving, loaded
+                    if before is not None:
+                        MODEL.labels(self.name, before.model).set(0)
+                    MODEL.labels(self.name, model).set(1)
+                    break
+        if roles.shadow is None:
+            self.shadow = None
+        elif self.shadow is None or self.shadow.model != roles.shadow:
+            self.shadow = self._loaded(connection, roles.shadow)
+        self._revision = roles.revision
+
+    def _loaded(self, connection: sa.Connection, model: str) -> Following | None:
+        began = time.perf_counter()
+        try:
+            registered = registry.get(connection, model)
+            engine = self._load(self.run / registered["path"])
+            following = Following(engine, model, connection, registered["registered"])
+        except Unavailable:
+            raise
+        except Exception as error:  # a damaged bundle is one way to fail; whichever way, the model that serves goes on serving
+            LOADS.labels("failed").inc()
+            log.error("model not loaded", project=self.name, model=model, reason=str(error))
+            return None
+        LOADS.labels("loaded").inc()
+        log.info("model loaded", project=self.name, model=model, seconds=round(time.perf_counter() - began, 3))
+        return following

@@ -1,0 +1,58 @@
+"""The exposure log: every list that was shown, and for some days why it looked as it did."""
+
+from __future__ import annotations
+
+import time as clock
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from genre.serving.contract import Trace
+from genre.serving.store.events import canonical
+from genre.serving.store.inserting import Row, insert_new
+from genre.serving.store.schema import exposures, traces
+
+Shown = tuple[Trace, str, str | None, str | None]
+"""How an answer came about, `recommend` or `rank`, the user and the session."""
+
+
+def append(connection: sa.Connection, shown: Sequence[Shown]) -> int:
+    """Log lists, each once by its request_id; returns how many were new."""
+    into = canonical(connection, {trace.unit for trace, *_ in shown})
+    rows: list[Row] = [
+        {
+            **trace.exposure(), "unit": into.get(trace.unit, trace.unit), "kind": kind, "user_id": user_id, "session_id": session_id,
+            "ms": trace.ms.get("total"),
+        }
+        for trace, kind, user_id, session_id in shown
+    ]  # fmt: skip
+    # Level 1: a trace of 500 candidates shrinks fivefold in a fifth of a millisecond, on the writer's thread.
+    packed = [
+        {"request_id": trace.request_id, "time": trace.time, "trace": zlib.compress(orjson.dumps(trace.details()), 1)}
+        for trace, *_ in shown
+    ]
+    insert_new(connection, traces, "request_id", packed)
+    return insert_new(connection, exposures, "request_id", rows)
+
+
+def get(connection: sa.Connection, request_id: str) -> dict[str, Any] | None:
+    """All that is known of an answer: its trace while that is kept, else its line of the log."""
+    line = connection.execute(sa.select(exposures).where(exposures.c.request_id == request_id)).mappings().first()
+    if line is None:
+        return None
+    packed = connection.execute(sa.select(traces.c.trace).where(traces.c.request_id == request_id)).scalar()
+    known = dict(line) | ({} if packed is None else orjson.loads(zlib.decompress(packed)))
+    return {name: value for name, value in known.items() if name != "seq"}
+
+
+def drop_traces(connection: sa.Connection, before: float) -> int:
+    """Traces older than a moment go; the exposures stay."""
+    return connection.execute(traces.delete().where(traces.c.time < before)).rowcount
+
+
+def older_than_days(days: float) -> float:
+    """The moment so many days ago."""
+    return clock.time() - days * 86_400

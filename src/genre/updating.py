@@ -1,0 +1,149 @@
+"""Updating: a new model from what the server logged, judged against the one that serves on the newest events, published if not worse."""
+
+# Q queries, K places
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from genre import pipeline
+from genre.config import GenreConfig, load_run_config, parse_config
+from genre.data.dataset import Dataset
+from genre.evaluation.intervals import Interval, bootstrap
+from genre.progress import track
+from genre.serving.archive import ARCHIVE, archive
+from genre.serving.contract import PastEvent, RecommendRequest
+from genre.serving.engine import BundleEngine
+from genre.serving.operating import changing, who
+from genre.serving.settings import open_store
+from genre.serving.shelf import MODELS, bundles, register_all
+from genre.serving.store import catalogue, registry
+from genre.serving.store.catalogue import Change
+from genre.serving.store.database import Database
+from genre.types import GroundTruth
+
+WORK = "update"
+"""Where a new model is made, in the run's folder."""
+PLACES = 10
+HISTORY = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a new model did.
+
+    Attributes:
+        queries: users judged on, each by what they did in the newest slice.
+        current, candidate, difference: ndcg@10 over the whole catalogue, as lists are served, with intervals over users.
+        model: the version published; None if the candidate was worse.
+    """
+
+    queries: int
+    current: Interval
+    candidate: Interval
+    difference: Interval
+    model: str | None
+
+
+def update(
+    run: Path, *, database: str | None = None, share: float = 0.1, tolerance: float = 0.0, users: int = 1000, promote: bool = True
+) -> Outcome:
+    """Learn from the log and publish if that is not worse.
+
+    The candidate that is judged has learnt from everything but the newest slice; the model that is published then learns from that too,
+    with the epochs and weights that were chosen.
+
+    Args:
+        share: of all interactions, the newest, that both models are judged on.
+        tolerance: the candidate may lose so much ndcg@10 on average, as a share of the current model's.
+        promote: let it serve; else it is published and waits.
+
+    Raises:
+        ValueError: nothing serves yet, or nobody did anything in the newest slice.
+    """
+    config = load_run_config(run)
+    with closing(open_store(run, database)) as store:
+        store.migrate()
+        archive(store, run / ARCHIVE)
+        with store.write() as connection:
+            register_all(connection, run, who())
+            serving = registry.now(connection).current
+            if serving is None:
+                raise ValueError(f"no model of {run} serves yet; begin with: genre publish {run}, genre promote {run}")
+            current = run / registry.get(connection, serving)["path"]
+        told = _told(store)
+    trial = learning_from_log(config, run / ARCHIVE, {"use": "global_time", "test_share": share})
+    work = pipeline.run(trial, folder=run / WORK)
+    dataset = Dataset.load(work.path("prepare"))
+    truth = dataset.ground_truth("test", users, config.seed)
+    if len(truth) == 0:
+        raise ValueError("nobody did anything new in the newest slice of the log; try later, or a larger --share")
+    ids = dataset.items["item_id"].to_list()
+    ours = served_ndcg(pipeline.publish(trial, work), told, truth, ids)
+    theirs = served_ndcg(current, told, truth, ids)
+    candidate, now, difference = bootstrap(np.stack([ours, theirs, ours - theirs], axis=1))
+    if difference.mean < -tolerance * now.mean:
+        return Outcome(len(truth), now, candidate, difference, None)
+    whole = learning_from_log(config, run / ARCHIVE, {"use": "none"})
+    made = pipeline.publish(whole, pipeline.run(whole, folder=run / WORK))
+    model = _shelved(made, run)
+    shutil.rmtree(run / WORK / MODELS)
+    with changing(run, database) as connection:
+        register_all(connection, run, who())
+        if promote:
+            registry.promote(connection, model, who())
+    return Outcome(len(truth), now, candidate, difference, model)
+
+
+def learning_from_log(config: GenreConfig, logs: Path, split: dict[str, object]) -> GenreConfig:
+    """The same recommender, trained on what it was trained on and then on the log."""
+    tree = config.model_dump(mode="json")
+    reader = tree["data"]["reader"]
+    if reader["use"].replace("-", "_") != "event_log":
+        tree["data"]["reader"] = {"use": "event_log", "path": str(logs.resolve()), "base": reader}
+    tree["data"]["split"] = split
+    return parse_config(tree, logs / "config.yaml")
+
+
+def served_ndcg(bundle: Path, told: Sequence[Change], truth: GroundTruth, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    """ndcg@10 of each query's list as the engine would serve it to a stranger with that history, shape (Q,)."""
+    engine = BundleEngine.load(bundle)
+    for change in told:
+        if change.item is None:
+            engine.delete_item(change.item_id)
+        elif engine.item(change.item_id) != change.item:
+            engine.upsert_item(change.item)
+    gain_K = 1 / np.log2(np.arange(2, PLACES + 2))
+    found_Q = np.zeros(len(truth))
+    request = RecommendRequest(session_id="evaluation", n=PLACES)
+    for q in track(range(len(truth)), f"judging {bundle.name}", total=len(truth)):
+        items, times = truth.queries.items(q)[-HISTORY:], truth.queries.times(q)[-HISTORY:]
+        past = [PastEvent(ids[item], float(moment)) for item, moment in zip(items, times, strict=True)]
+        response, _ = engine.recommend(request, past, float(truth.queries.now_B[q]))
+        right = {ids[item] for item in truth.targets(q)}
+        hit_K = np.array([item.item_id in right for item in response.items], bool)
+        found_Q[q] = gain_K[: len(hit_K)][hit_K].sum() / gain_K[: len(right)].sum()
+    return found_Q
+
+
+def _told(store: Database) -> list[Change]:
+    with store.read() as connection:
+        return list(catalogue.all_items(connection))
+
+
+def _shelved(made: Path, run: Path) -> str:
+    """A finished bundle under the next version of the run's own shelf; complete or absent."""
+    there = [int(name) for name in bundles(run) if name.isdecimal()]
+    version = f"{max(there, default=0) + 1:06d}"
+    partial = run / MODELS / f".{version}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(made, partial)
+    partial.rename(run / MODELS / version)
+    return version

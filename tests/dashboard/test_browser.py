@@ -1,0 +1,149 @@
+"""Pages in a real browser: nothing is refused, nothing hostile runs, nothing overflows, charts are drawn."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from made_views import empty, full
+
+from genre.dashboard.assets import HEADERS, assets
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install it with: apt-get install -y chromium")
+HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">"
+SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+PAGES = {f"full/{name}": page for name, page in full().items()} | {f"empty/{name}": page for name, page in empty().items()}
+PAGES |= {f"hostile/{name}": page for name, page in full(HOSTILE).items()}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves the pages as the server would, policy included."""
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        asset = assets().get(path.removeprefix("/dashboard/static/"))
+        if asset is not None:
+            self.answer(200, asset.content, {"content-type": asset.content_type})
+        elif path.removeprefix("/page/") in PAGES:
+            render, view = PAGES[path.removeprefix("/page/")]
+            self.answer(200, render(view).encode(), {"content-type": "text/html; charset=utf-8", **HEADERS})
+        else:
+            self.answer(404, b"", {"content-type": "image/png" if path.endswith(".png") else "text/plain"})
+
+    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright; install it with: pip install playwright")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def window(browser: Any, size: str) -> tuple[Any, list[str]]:
+    """A window, and what the browser complains of in it (but for images that are not there)."""
+    width, height = SIZES[size]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    said: list[str] = []
+    page.on(
+        "console", lambda message: said.append(message.text) if message.type in ("error", "warning") and "404" not in message.text else None
+    )
+    page.on("pageerror", lambda error: said.append(str(error)))
+    return page, said
+
+
+def opened(browser: Any, address: str, size: str = "wide") -> Any:
+    """One page."""
+    page, _ = window(browser, size)
+    page.goto(address)
+    return page
+
+
+@pytest.mark.parametrize(("kind", "size"), [("full", "wide"), ("hostile", "narrow"), ("empty", "narrow")])
+def test_no_page_is_refused_owned_or_too_wide(browser: Any, server: str, kind: str, size: str) -> None:
+    page, said = window(browser, size)
+    for name in (name for name in PAGES if name.startswith(f"{kind}/")):
+        page.goto(f"{server}/page/{name}")
+        assert said == [], name
+        assert page.title() != "owned", name
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the {size} window"
+    page.close()
+
+
+@pytest.mark.skipif("GENRE_SCREENSHOTS" not in os.environ, reason="set GENRE_SCREENSHOTS to the folder for screenshots of every page")
+@pytest.mark.parametrize("size", SIZES)
+def test_screenshots(browser: Any, server: str, size: str) -> None:
+    page, _ = window(browser, size)
+    for name in full():
+        page.goto(f"{server}/page/full/{name}")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=Path(os.environ["GENRE_SCREENSHOTS"]) / f"{name}-{size}-{scheme}.png", full_page=True)
+    page.close()
+
+
+def test_charts_are_drawn_and_have_their_table(browser: Any, server: str) -> None:
+    page = opened(browser, f"{server}/page/full/overview")
+    assert page.locator(".plot canvas").count() == 2
+    page.locator("summary").first.click()
+    assert page.get_by_role("table", name="").first.is_visible()
+    page.close()
+
+
+def test_the_keyboard_reaches_the_content_first(browser: Any, server: str) -> None:
+    page = opened(browser, f"{server}/page/full/models")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.close()
+
+
+def test_what_cannot_be_undone_is_asked_about(browser: Any, server: str) -> None:
+    page = opened(browser, f"{server}/page/full/models")
+    asked: list[str] = []
+
+    def refuse(dialog: Any) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    page.get_by_role("button", name="Roll back to 000011").click()
+    assert asked == ["Answer with 000011 from now on?"]
+    assert page.url.endswith("/page/full/models")
+    page.close()
+
+
+def test_the_current_page_is_in_sight_on_a_phone(browser: Any, server: str) -> None:
+    page = opened(browser, f"{server}/page/full/operations", "narrow")
+    box = page.locator(".side [aria-current]").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    page.close()

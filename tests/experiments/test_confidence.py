@@ -1,0 +1,72 @@
+"""Intervals against scipy and statsmodels, and how often they lie when looked at every day."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genre.experiments.confidence import Interval, anytime_half, anytime_p, fixed_half, fixed_p, mixture
+from genre.experiments.moments import Moments, effect
+from genre.experiments.simulation import Kind, World, peeking, simulate
+
+
+def arm(values: np.ndarray) -> Moments:
+    return Moments.of(np.column_stack([values, np.ones_like(values), np.zeros_like(values), np.ones_like(values)]))
+
+
+def test_the_fixed_interval_is_welchs() -> None:
+    rng = np.random.default_rng(0)
+    control, treatment = rng.exponential(2, 40), rng.exponential(3, 25)
+    found = effect(arm(control), arm(treatment))
+    welch = stats.ttest_ind(treatment, control, equal_var=False)
+    low, high = welch.confidence_interval(0.9)
+    half = fixed_half(found.se, found.dof, 0.1)
+    assert (found.diff - half, found.diff + half) == pytest.approx((low, high), rel=1e-6)
+    assert fixed_p(found.diff, found.se, found.dof) == pytest.approx(welch.pvalue, rel=1e-6)
+
+
+def test_at_the_planned_size_the_sequence_is_half_as_wide_again() -> None:
+    half = anytime_half(np.array(1.0), np.array(5000.0), 5000)
+    assert half / stats.norm.ppf(0.975) == pytest.approx(1.5486, abs=1e-4)
+
+
+def test_the_sequence_by_hand() -> None:
+    # rho² = (2 ln 20 + ln(2 ln 20 + 1)) / 100 = 0.079361; with n = 100 units n rho² = 7.9361
+    assert mixture(100) * 100 == pytest.approx(7.9361, abs=1e-4)
+    by_hand = 0.5 * np.sqrt(2 * 8.93608 / 7.93608 * np.log(np.sqrt(8.93608) / 0.05))
+    assert anytime_half(np.array(0.5), np.array(100.0), 100) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [50.0, 1000.0, 30_000.0])
+def test_the_anytime_p_is_the_level_whose_edge_is_zero(n: float) -> None:
+    edge = anytime_half(np.array(1.0), np.array(n), 1000)
+    assert anytime_p(edge, np.array(1.0), np.array(n), 1000) == pytest.approx(0.05)
+    assert anytime_p(np.array(0.0), np.array(1.0), np.array(n), 1000) == 1.0
+
+
+def test_where_nothing_varies_nothing_is_significant() -> None:
+    zero = np.array(0.0)
+    assert fixed_p(np.array(1.0), zero, np.array(9.0)) == 1.0
+    assert anytime_p(np.array(1.0), zero, np.array(9.0), 10) == 1.0
+
+
+def test_an_interval_knows_its_side() -> None:
+    assert Interval(2, 1, 3).above_zero and not Interval(2, 0, 3).above_zero
+    assert Interval(-2, -3, -1).below_zero and not Interval(-2, -3, 0).below_zero
+
+
+@pytest.mark.parametrize("kind", ["rate", "mean", "ratio", "foreseeable", "growing"])
+def test_a_thousand_aa_experiments_read_every_day(kind: Kind) -> None:
+    world = World(kind, units_a_day=500 if kind == "growing" else 40)
+    called = peeking(simulate(world, 1000, np.random.default_rng(7)), world.planned)
+    alarms = {how: float(ever.mean()) for how, ever in called.items()}
+    assert alarms["anytime-valid, read every day"] <= 0.05
+    assert alarms["fixed horizon, read every day"] > 0.15
+    assert 0.03 <= alarms["fixed horizon, read once at the end"] <= 0.075
+
+
+def test_an_effect_is_found_though_read_every_day() -> None:
+    world = World("foreseeable", lift=0.2, units_a_day=40)
+    called = peeking(simulate(world, 200, np.random.default_rng(8)), world.planned)
+    assert called["anytime-valid, read every day"].mean() > 0.95

@@ -1,0 +1,75 @@
+"""Updating from the log: what is better is published, what is worse is not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from test_store_events import log, row
+
+from genre.bundle import Bundle
+from genre.data.dataset import Dataset
+from genre.runs import Run
+from genre.serving import operating
+from genre.serving.settings import open_store
+from genre.serving.store import registry
+from genre.updating import update
+
+
+@pytest.fixture
+def served(small_bundle: Path, tmp_path: Path) -> Path:
+    """A run whose bundle serves, in a copy."""
+    run = tmp_path / "shop"
+    shutil.copytree(small_bundle.parents[1], run)
+    operating.promote(run)
+    return run
+
+
+def habit(run: Path, users: int = 60, steps: int = 20) -> None:
+    """After the training data, everybody begins to walk through the catalogue in order: a habit that the old model has not seen."""
+    dataset = Dataset.load(run / "prepare")
+    ids = dataset.items["item_id"].to_list()
+    begin = float(dataset.interactions["time"].max() or 0) + 1000  # type: ignore[arg-type]
+    store = open_store(run)
+    rows = [
+        row(f"{user}-{step}", begin + step * 1000 + user, user=f"walker-{user}", item=ids[(user + step) % len(ids)])
+        for step in range(steps)
+        for user in range(users)
+    ]
+    log(store, *rows)
+    store.close()
+
+
+def test_a_better_model_is_published_and_serves(served: Path) -> None:
+    habit(served)
+    found = update(served)
+    assert found.difference.low > 0, "it learnt the habit"
+    assert found.model == "000002"
+    Bundle.open(served / "models" / "000002")
+    store = open_store(served)
+    with store.read() as connection:
+        assert registry.now(connection).current == "000002"
+        assert registry.now(connection).below == ("000001",)
+    store.close()
+    assert Run(served / "update").manifest("prepare").settings["split"]["use"] == "none", "the published one has learnt from everything"
+
+
+def test_a_worse_model_is_not(served: Path) -> None:
+    habit(served)
+    update(served)
+    config = yaml.safe_load((served / "config.yaml").read_text())
+    config["serve"] = "popularity"
+    (served / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    found = update(served)
+    assert found.model is None
+    assert found.difference.mean < 0
+    assert sorted(folder.name for folder in (served / "models").iterdir()) == ["000001", "000002"]
+
+
+def test_before_anything_serves_there_is_nothing_to_compare_with(small_run: Run, tmp_path: Path) -> None:
+    run = tmp_path / "shop"
+    shutil.copytree(small_run.folder, run, ignore=shutil.ignore_patterns("models", "store.db*"))
+    with pytest.raises(ValueError, match="genre publish"):
+        update(run)
