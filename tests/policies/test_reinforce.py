@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genre.policies.actor_critic import Actor, advantages, clipped_loss
-from genre.policies.reinforce import divergence, draw, log_chances, off_policy_loss, returns, top_k_factor
+from genre.policies.actor import Actor
+from genre.policies.actor_critic import ActorCritic, targets
+from genre.policies.reinforce import divergence, draw, log_chances, off_policy_loss, top_k_factor
 
 
 def test_chances_of_a_slate_are_plackett_luces() -> None:
@@ -24,10 +25,6 @@ def test_slates_are_drawn_as_often_as_their_chance_says() -> None:
     share = ((drawn[:, 0] == 1) & (drawn[:, 1] == 0)).float().mean().item()
     assert share == pytest.approx(0.3 * 6 / 7, abs=0.01)
     assert (drawn[:, 0] != drawn[:, 1]).all()
-
-
-def test_returns_count_what_comes_later_for_less() -> None:
-    assert returns(torch.tensor([[1.0, 0.0, 2.0]]), 0.5).tolist() == [[1.5, 1.0, 2.0]]
 
 
 def test_the_top_k_factor_stops_pushing_what_is_on_the_slate_anyway() -> None:
@@ -58,24 +55,76 @@ def test_divergence_is_zero_at_the_prior_and_right_by_hand() -> None:
     assert divergence(torch.tensor([[0.9, 0.1]]).log(), prior).item() == pytest.approx(0.9 * np.log(1.8) + 0.1 * np.log(0.2))
 
 
-def test_advantages_between_believing_the_critic_and_believing_the_rewards() -> None:
-    reward, value = torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([[[0.5], [1.0], [7.0]]])
+def test_targets_between_believing_the_critic_and_believing_the_rewards() -> None:
+    reward, value = torch.tensor([[[1.0, 0.0], [0.0, 4.0], [9.0, 9.0]]]), torch.tensor([[5.0, 3.0, 7.0]])
     there = torch.tensor([[1.0, 1.0, 0.0]])
-    assert advantages(reward, value, there, 0.5, 0.0).flatten().tolist() == [1 + 0.5 * 1 - 0.5, 2 - 1, 0], "who has left earns nothing"
-    assert advantages(reward, value, there, 0.5, 1.0).flatten().tolist() == [1 + 0.5 * 2 - 0.5, 2 - 1, 0]
+    believing = targets(reward, value, there, 0.5, 0.0)
+    assert believing.tolist() == [[[1 + 1.5, 0 + 1.5], [4, 4], [0, 0]]], "who has left earns nothing, and what stands above is no merit"
+    earned = targets(reward, value, there, 0.5, 1.0)
+    assert earned.tolist() == [[[1 + 2, 0 + 2], [4, 4], [0, 0]]]
+    assert targets(reward, value, there, 0.5, 0.5)[0, 0, 0].item() == pytest.approx(1 + 0.5 * (1.5 + 2))
+    with pytest.raises(ValueError, match="do not fit"):
+        targets(reward, value[:, :2], there, 0.5, 0.0)
 
 
-def test_a_place_is_not_credited_with_what_stands_above_it() -> None:
-    reward = torch.tensor([[[1.0, 0.0], [0.0, 4.0]]])
-    found = advantages(reward, torch.zeros(1, 2, 2), torch.ones(1, 2), 0.5, 1.0)
-    assert found.tolist() == [[[1 + 2, 0 + 2], [4, 4]]], "no discount within a slate"
+def critic(conservative: float = 0.5, entropy: float = 0.5) -> tuple[ActorCritic, torch.Tensor]:
+    """One over six items, and three states."""
+    items = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ActorCritic(items, 10, 8, 3, conservative, entropy), torch.randn(3, 10, generator=torch.Generator().manual_seed(1))
 
 
-def test_nothing_is_won_by_going_too_far() -> None:
-    new = torch.tensor([2.0]).log().requires_grad_()
-    loss = clipped_loss(new, torch.zeros(1), torch.ones(1), 0.2)
-    assert loss.item() == pytest.approx(-1.2)
-    assert torch.autograd.grad(loss, new)[0].item() == 0.0
+def test_an_actor_critic_begins_as_the_ranker_and_then_shows_what_is_worth_more() -> None:
+    model, state = critic()
+    best = model.show(state, 3, explore=False)
+    assert torch.equal(best.item_BS, model.prior(state).topk(3, 1).indices)
+    assert best.log_chance_BS.tolist() == [[0.0] * 3] * 3
+    with torch.no_grad():
+        model.bias_SN[1, 4] = 50.0
+    again = model.show(state, 3, explore=False).item_BS
+    assert torch.equal(again[:, 0], best.item_BS[:, 0])
+    assert (again[best.item_BS[:, 0] != 4, 1] == 4).all(), "the second place has a worth of its own"
+    with pytest.raises(ValueError, match="knows 3 places"):
+        model.show(state, 4, explore=False)
+    with pytest.raises(ValueError, match="nothing is ever tried"):
+        critic(0.0, 0.0)
+
+
+def test_its_actor_maximises_worth_less_divergence_plus_entropy() -> None:
+    """Against gradient ascent on what it is said to maximise."""
+    model, state = critic(0.3, 0.2)
+    worth, prior = torch.tensor([[1.0, 0.2, -0.5, 0.0, 0.3, 0.1]]), model.prior(state[:1])
+    free = torch.zeros(1, 6, requires_grad=True)
+    ascent = torch.optim.Adam([free], 0.05)
+    for _ in range(600):
+        log = free.log_softmax(1)
+        loss = -(log.exp() * (worth - 0.3 * (log - prior) - 0.2 * log)).sum()
+        ascent.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        ascent.step()
+    assert torch.allclose(free.softmax(1), model.logits(worth, prior).softmax(1), atol=2e-3)
+
+
+def test_its_slates_are_distinct_and_drawn_as_often_as_it_says() -> None:
+    model, state = critic()
+    many = state[:1].repeat(20_000, 1)
+    shown = model.show(many, 2, True, torch.Generator().manual_seed(0))
+    assert (shown.item_BS[:, 0] != shown.item_BS[:, 1]).all()
+    code = shown.item_BS[:, 0] * 6 + shown.item_BS[:, 1]
+    seen, first, count = np.unique(code.numpy(), return_index=True, return_counts=True)
+    assert len(seen) > 10
+    assert count / len(many) == pytest.approx(shown.log_chance_BS.sum(1).exp().numpy()[first], abs=0.012)
+
+
+def test_the_worth_of_what_was_shown_is_that_of_its_place() -> None:
+    model, state = critic()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(2))
+    slate = torch.tensor([[0, 3, 5], [1, 2, 0], [5, 4, 1]])
+    found = model.worth_of(state, slate)
+    for place in range(3):
+        assert torch.allclose(found[:, place], model.worth(state, slate, place).gather(1, slate[:, place : place + 1])[:, 0], atol=1e-4)
 
 
 def test_an_actor_begins_as_the_ranker_it_stands_on() -> None:

@@ -1,6 +1,6 @@
-"""REINFORCE over slates: exact chances, long-term returns, and the top-K correction for other policies' slates (Chen et al., 2019)."""
+"""REINFORCE over slates: exact chances, and the top-K correction for other policies' slates (Chen et al., 2019)."""
 
-# B slates, S places, N items, E shown items, H slates of a visit
+# B slates, S places, N items, E shown items
 
 from __future__ import annotations
 
@@ -27,16 +27,6 @@ def log_chances(logit_BN: Tensor, item_BS: Tensor) -> Tensor:
     rest_B1 = others_BN.logsumexp(1, keepdim=True)
     upwards_BS = torch.logcumsumexp(torch.cat([rest_B1, picked_BS.flip(1)], 1), 1)[:, 1:].flip(1)
     return picked_BS - upwards_BS
-
-
-def returns(reward_BH: Tensor, discount: float) -> Tensor:
-    """Reward of each step and all after it, later ones counting discount to the power of their distance."""
-    total_BH = torch.zeros_like(reward_BH)
-    running_B = torch.zeros_like(reward_BH[:, 0])
-    for h in range(reward_BH.shape[1] - 1, -1, -1):
-        running_B = reward_BH[:, h] + discount * running_B
-        total_BH[:, h] = running_B
-    return total_BH
 
 
 def top_k_factor(log_chance_E: Tensor, k: int) -> Tensor:
