@@ -100,3 +100,13 @@ class Scorer(nn.Module):
                 part_BN = torch.where(self.known_N, part_BN, lowest_B1 - 1)
             found_BN[rows] = part_BN.cpu().numpy()
         return found_BN
+
+    @torch.inference_mode()
+    def user_vectors(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """What the tower makes of each history, shape (B, D), a few at a time."""
+        found_BD = np.empty((len(queries), self.items_ND.shape[1]), np.float32)
+        by_length = np.argsort(queries.lengths, kind="stable")
+        for start in range(0, len(by_length), QUERIES_AT_ONCE):
+            rows = by_length[start : start + QUERIES_AT_ONCE]
+            found_BD[rows] = read_last(self.tower, self.items_ND, self.known_N, queries.take(rows)).cpu().numpy()
+        return found_BD
