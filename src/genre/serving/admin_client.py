@@ -37,6 +37,11 @@ class Admin:
         found: list[dict[str, Any]] = self._dict("GET", "experiments")["experiments"]
         return found
 
+    def served(self) -> list[str]:
+        """The experiments that the worker who answers assigns to now."""
+        found: list[str] = self._dict("GET", "experiments")["served"]
+        return found
+
     def experiment(self, name: str) -> dict[str, Any]:
         """A definition and where it stands."""
         return self._dict("GET", _path(name))
