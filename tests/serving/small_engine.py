@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from genre.bundle import Bundle, seal
 from genre.serving.contract import (
@@ -45,6 +46,7 @@ class SmallEngine:
         self.version = version
         self.items = {item: ItemIn(item_id=item, attributes={"title": item.upper()}) for item in items}
         self.seen: Counter[str] = Counter()
+        self.most = 500
         self._lock = threading.Lock()
 
     @classmethod
@@ -60,7 +62,7 @@ class SmallEngine:
             order = sorted((item for item in self.items.values() if item.available), key=lambda item: -self.seen[item.item_id])
         trace.candidates = {"popular": [item.item_id for item in order]}
         trace.dropped = {"seen": [item for item in trace.candidates["popular"] if item in seen]}
-        trace.item_ids = [item.item_id for item in order if item.item_id not in {*seen, *request.exclude}][: request.n]
+        trace.item_ids = [item.item_id for item in order if item.item_id not in {*seen, *request.exclude}][: min(request.n, self.most)]
         trace.positions = list(range(1, len(trace.item_ids) + 1))
         trace.scores = [float(self.seen[item]) for item in trace.item_ids]
         trace.propensities = [1.0] * len(trace.item_ids)
@@ -77,6 +79,13 @@ class SmallEngine:
         trace.scores, trace.propensities = [0.0] * len(trace.item_ids), [1.0] * len(trace.item_ids)
         ranked = [RankedItem(item_id=item, rank=at, score=0, probability=1) for at, item in enumerate(trace.item_ids, 1)]
         return RankResponse(request_id=trace.request_id, items=ranked, model=self.version, policy="greedy"), trace
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        if set(changes) - {"candidates"}:
+            raise RequestError("serve", "this engine can change its candidates alone")
+        arm = copy.copy(self)
+        arm.most = changes.get("candidates", self.most)
+        return arm
 
     def observe(self, event: EventIn, now: float) -> None:
         if event.item_id is not None:

@@ -99,7 +99,7 @@ class RecommendResponse(Wire):
     """The bundle's version."""
     policy: str
     variant: str | None = None
-    """The experiment's arm, if one runs on the surface."""
+    """The experiment and its arm, `EXPERIMENT/VARIANT`, for who takes part in one on this surface."""
     cursor: str | None = None
     timings: dict[str, float] | None = None
     """Milliseconds a stage, if `debug`."""
@@ -265,6 +265,13 @@ class Engine(Protocol):
 
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         """The caller's items in order, with probabilities. Raises RequestError like `recommend`."""
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        """The same engine, but for a surface's settings: an experiment's arm. It shares all else, and hears of items and events with it.
+
+        Raises:
+            RequestError: there is no such surface, or the settings are wrong.
+        """
 
     def observe(self, event: EventIn, now: float) -> None:
         """Count an event (once: idempotence is the store's): trends, and policies that learn online."""

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from genre.serving.contract import (
 from genre.serving.cursor import read_cursor, write_cursor
 from genre.serving.hydrating import Barred, barred, hydrated, restrict
 from genre.serving.listing import Listing
-from genre.serving.placement import Placement, chosen, placements_of
+from genre.serving.placement import Placement, changed, chosen, placements_of
 from genre.serving.ranking import ranked
 from genre.serving.retrieval import Plans
 from genre.serving.rules import Place
@@ -118,6 +119,12 @@ class BundleEngine:
     def with_placements(self, placements: Mapping[str, Placement], draw: str | None = None) -> Self:
         """The same world behind other surfaces."""
         return type(self)(self.version, self.world, placements, self.plans, draw or self.draw)
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        """See contract.Engine.varied."""
+        arm = copy(self)
+        arm.placements = {**self.placements, surface: changed(chosen(self.placements, surface), changes)}
+        return arm
 
     def observe(self, event: EventIn, now: float) -> None:
         """See contract.Engine.observe."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from genre.component import build
 from genre.policies import Policy
 from genre.serving.contract import RequestError
@@ -56,6 +58,25 @@ def chosen(placements: Mapping[str, Placement], name: str) -> Placement:
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(placements)}"
         raise RequestError("surface", f"there is no surface {name!r}; {hint}")
     return found
+
+
+def changed(placement: Placement, changes: Mapping[str, Any]) -> Placement:
+    """A surface with other settings in the place of some of its own.
+
+    Raises:
+        RequestError: a setting that there is not, or a value that it cannot have.
+    """
+    try:
+        new = Surface.model_validate(dict(changes))
+        sources = {source: load_source(source) for source in new.sources} if "sources" in changes else placement.sources
+        policy = placement.policy if new.policy is None else build(Policy, new.policy)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RequestError(".".join(map(str, first["loc"])) or placement.name, first["msg"].removeprefix("Value error, ")) from error
+    except (ValueError, ImportError, AttributeError) as error:
+        raise RequestError(placement.name, str(error)) from error
+    settings = placement.settings.model_copy(update={name: getattr(new, name) for name in changes})
+    return Placement(placement.name, settings, sources, policy, placement.repeats if new.repeats is None else new.repeats)
 
 
 def _placement(name: str, settings: Surface, facts: Mapping[str, Any]) -> Placement:

@@ -57,7 +57,9 @@ class ExposureLog:
         return np.where(self.filled_RS, flat_E[self.entry_RS], empty)
 
 
-def read_log(path: Path, rewards: Mapping[str, float] | None = None, where: Mapping[str, str] | None = None) -> ExposureLog:
+def read_log(
+    path: Path, rewards: Mapping[str, float] | None = None, where: Mapping[str, str] | None = None, since: float | None = None
+) -> ExposureLog:
     """Read a log.
 
     Args:
@@ -65,6 +67,7 @@ def read_log(path: Path, rewards: Mapping[str, float] | None = None, where: Mapp
             have a list column `rewards`.
         rewards: what an event of each type is worth; clicks are worth 1 by default. Counted once a request, item and type.
         where: columns of the exposures that must have a value, such as surface, variant, model or policy.
+        since: unix seconds; exposures before are left out, for a candidate that learnt from them.
 
     Raises:
         FileNotFoundError: there is no such log.
@@ -81,6 +84,8 @@ def read_log(path: Path, rewards: Mapping[str, float] | None = None, where: Mapp
         if name not in exposures.columns:
             raise ValueError(f"{file}: has no column {name!r} to choose by; it has {', '.join(exposures.columns)}")
         exposures = exposures.filter(pl.col(name).cast(pl.String) == value)
+    if since is not None:
+        exposures = exposures.filter(pl.col("time") >= since)
     exposures = exposures.with_columns(pl.col("request_id").cast(pl.String), pl.col("items").cast(pl.List(pl.String)))
     exposures = exposures.filter(pl.col("items").list.len() > 0)
     if not len(exposures):

@@ -137,7 +137,7 @@ ROLES = {"current": "000012", "shadow": None, "below": ["000011"], "revision": 7
 @router.get("/v1/admin/models", **documented("Models", "admin", scope="admin", answer=ModelsAnswer))
 async def models(request: Request) -> Response:
     """Registered bundles, newest first, and who serves."""
-    project = _admin(request)
+    project = admitted(request)
     roles, lines = await project.read(lambda connection: (registry.now(connection), registry.known(connection)))
     serving = project.serving.model if project.serving else None
     return answer(ModelsAnswer(roles=_roles(roles), serving=serving, models=[ModelLine(**line) for line in lines]))
@@ -152,11 +152,11 @@ async def models(request: Request) -> Response:
 )  # fmt: skip
 async def promote(request: Request) -> Response:
     """Its files are verified first; then one transaction, noticed by every worker within two seconds, without a failed request."""
-    project = _admin(request)
+    project = admitted(request)
     body = await read(request, ModelBody, project.settings.limits)
     registered = await _changed(project, lambda connection: registry.get(connection, body.model))
     await _verified(project.run / registered["path"])
-    return answer(_roles(await _changed(project, lambda connection: registry.promote(connection, body.model, *_who(request)))))
+    return answer(_roles(await _changed(project, lambda connection: registry.promote(connection, body.model, *who(request)))))
 
 
 @router.post(
@@ -164,8 +164,8 @@ async def promote(request: Request) -> Response:
 )
 async def rollback(request: Request) -> Response:
     """A second rollback goes one further down."""
-    project = _admin(request)
-    return answer(_roles(await _changed(project, lambda connection: registry.rollback(connection, *_who(request)))))
+    project = admitted(request)
+    return answer(_roles(await _changed(project, lambda connection: registry.rollback(connection, *who(request)))))
 
 
 @router.put(
@@ -174,16 +174,16 @@ async def rollback(request: Request) -> Response:
 )
 async def put_shadow(request: Request) -> Response:
     """It is asked what is asked, compared and not shown."""
-    project = _admin(request)
+    project = admitted(request)
     body = await read(request, ModelBody, project.settings.limits)
-    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, body.model, *_who(request)))))
+    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, body.model, *who(request)))))
 
 
 @router.delete("/v1/admin/shadow", **documented("Watch no model", "admin", scope="admin", answer=RolesAnswer))
 async def delete_shadow(request: Request) -> Response:
     """What was compared is kept."""
-    project = _admin(request)
-    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, None, *_who(request)))))
+    project = admitted(request)
+    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, None, *who(request)))))
 
 
 @router.get(
@@ -191,14 +191,14 @@ async def delete_shadow(request: Request) -> Response:
 )
 async def comparison(request: Request, model: Annotated[Id, Path()]) -> Response:
     """Over all requests it was asked too."""
-    project = _admin(request)
+    project = admitted(request)
     return answer(ComparisonAnswer(**await project.read(lambda connection: registry.compared(connection, model))))
 
 
 @router.get("/v1/admin/keys", **documented("Keys", "admin", scope="admin", answer=KeysAnswer))
 async def list_keys(request: Request) -> Response:
     """Without their secrets, which nobody has."""
-    project = _admin(request)
+    project = admitted(request)
     return answer(KeysAnswer(keys=[KeyLine(**line) for line in await project.read(keys.listed)]))
 
 
@@ -211,17 +211,17 @@ async def list_keys(request: Request) -> Response:
 )  # fmt: skip
 async def make_key(request: Request) -> Response:
     """The token is in the answer, and never again anywhere."""
-    project = _admin(request)
+    project = admitted(request)
     body = await read(request, KeyBody, project.settings.limits)
-    key_id, token = await project.write(lambda connection: keys.create(connection, body.name, body.scopes, body.per_second, *_who(request)))
+    key_id, token = await project.write(lambda connection: keys.create(connection, body.name, body.scopes, body.per_second, *who(request)))
     return answer(NewKey(key_id=key_id, token=token), 201, {"cache-control": "no-store"})
 
 
 @router.delete("/v1/admin/keys/{key_id}", **documented("Revoke a key", "admin", scope="admin", status=204, problems=(404, 422)))
 async def revoke_key(request: Request, key_id: Annotated[Id, Path()]) -> Response:
     """Noticed by every worker within two seconds."""
-    project = _admin(request)
-    if not await project.write(lambda connection: keys.revoke(connection, key_id, *_who(request))):
+    project = admitted(request)
+    if not await project.write(lambda connection: keys.revoke(connection, key_id, *who(request))):
         raise Problem(404, "there is no such key, or it is revoked already")
     return Response(status_code=204)
 
@@ -229,12 +229,12 @@ async def revoke_key(request: Request, key_id: Annotated[Id, Path()]) -> Respons
 @router.post("/v1/admin/backup", **documented("Copy the store", "admin", scope="admin", answer=BackupAnswer, status=201, problems=(409,)))
 async def backup(request: Request) -> Response:
     """A copy of this moment, made while the server goes on, verified, and put into the run's `backups` folder. SQLite alone."""
-    project = _admin(request)
+    project = admitted(request)
     try:
         made = await asyncio.to_thread(back_up, project.database, project.run / "backups")
     except ValueError as error:
         raise Problem(409, str(error)) from error
-    actor, request_id = _who(request)
+    actor, request_id = who(request)
     await project.write(lambda connection: record(connection, actor, "backup", made.file.name, request_id))
     return answer(BackupAnswer(file=str(made.file.relative_to(project.run)), bytes=made.bytes, sha256=made.sha256), 201)
 
@@ -242,17 +242,19 @@ async def backup(request: Request) -> Response:
 @router.get("/v1/admin/audit", **documented("Who did what", "admin", scope="admin", answer=AuditAnswer))
 async def read_audit(request: Request, n: Annotated[int, Query(ge=1, le=1000, description="So many lines.")] = 100) -> Response:
     """Newest first."""
-    project = _admin(request)
+    project = admitted(request)
     lines = await project.read(lambda connection: audit.newest(connection, n))
     return answer(AuditAnswer(lines=[AuditLine(**line) for line in lines]))
 
 
-def _admin(request: Request) -> Project:
+def admitted(request: Request) -> Project:
+    """The project that an administrator's key opens."""
     project: Project = request.app.state.server.admit(request, "admin")
     return project
 
 
-def _who(request: Request) -> tuple[str, str]:
+def who(request: Request) -> tuple[str, str]:
+    """Actor and request, for the audit log."""
     state = request.scope["state"]
     return (f"key {state['key']}" if "key" in state else "api without a key"), state["request_id"]
 

@@ -11,6 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from genre.serving.contract import Trace
+from genre.serving.store.assignments import log_shown
 from genre.serving.store.events import canonical
 from genre.serving.store.inserting import Row, insert_new
 from genre.serving.store.schema import exposures, traces
@@ -35,6 +36,7 @@ def append(connection: sa.Connection, shown: Sequence[Shown]) -> int:
         for trace, *_ in shown
     ]
     insert_new(connection, traces, "request_id", packed)
+    log_shown(connection, rows)
     return insert_new(connection, exposures, "request_id", rows)
 
 

@@ -95,9 +95,10 @@ assignments = Table(
     Column("surface", String),
     Column("request_id", String),
     Index("ix_assignments_unit", "unit"),
+    Index("uq_assignments_experiment_unit_variant", "experiment", "unit", "variant", unique=True),
     sqlite_autoincrement=True,
 )  # fmt: skip
-"""Who saw which variant of which experiment."""
+"""Who saw which variant of which experiment, a line at the first show."""
 
 catalogue = Table(
     "catalogue", metadata, _seq(),
@@ -179,6 +180,25 @@ comparisons = Table(
     sqlite_autoincrement=True,
 )  # fmt: skip
 """What the shadow would have shown beside what was shown."""
+
+experiments = Table(
+    "experiments", metadata,
+    Column("name", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("checked", Float, nullable=False),
+    Column("state", Json, nullable=False),
+)  # fmt: skip
+"""Experiments as `genre.experiments.state` has them; `checked` is when a worker last took it upon itself to look at the guardrails."""
+
+roots = Table(
+    "roots", metadata,
+    Column("unit", String, primary_key=True),
+    Column("root", String, nullable=False),
+    Index("ix_roots_root", "root"),
+)  # fmt: skip
+"""Merged units that are assigned by another's id, which was shown an experiment first; `root` is never itself a `unit` here."""
 
 keys = Table(
     "keys", metadata,

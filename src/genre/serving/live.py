@@ -1,0 +1,113 @@
+"""Live experiments: which arm somebody gets on a surface, and the engine that answers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from genre.experiments.assignment import Assigner
+from genre.experiments.definition import ExperimentConfig, ExperimentError, Variant
+from genre.experiments.loading import parse_experiment
+from genre.experiments.state import Experiment
+from genre.serving.contract import Engine
+from genre.serving.store.assignments import label
+from genre.surfaces import DEFAULT, Surface
+
+COLUMNS = {"latency": "ms", "degraded": "degraded", "items": "items"}
+"""What the served log calls what guardrails read."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What answers, and what the log calls it."""
+
+    label: str
+    engine: Engine
+
+
+class Live:
+    """The experiments that run, as one worker serves them; built anew whenever one starts or stops."""
+
+    def __init__(self, experiments: Sequence[Experiment] = (), engines: Mapping[str, Engine] | None = None, hold_out: float = 0.0) -> None:
+        """Make every arm.
+
+        Args:
+            engines: of every model that an arm names.
+        """
+        self.experiments = tuple(experiments)
+        self._assigner = Assigner(experiments, hold_out)
+        self._on: dict[str, list[str]] = {}
+        self._arms: dict[tuple[str, str], Arm] = {}
+        for one in experiments:
+            self._on.setdefault(one.config.surface, []).append(one.config.name)
+            for name, variant in one.config.variants.items():
+                model, changes = parts(variant)
+                assert engines is not None and model is not None  # written out at the start
+                engine = engines[model].varied(one.config.surface, changes) if changes else engines[model]
+                self._arms[one.config.name, name] = Arm(label(one.config.name, name), engine)
+
+    def concerns(self, surface: str) -> bool:
+        """Whether anything runs there."""
+        return surface in self._on
+
+    def arm(self, surface: str, root: str, now: float) -> Arm | None:
+        """What somebody gets, by the id that they are assigned by; None for who takes part in nothing there."""
+        for experiment in self._on.get(surface, ()):
+            got = self._assigner.assign(root, experiment, now)
+            if got.variant is not None:
+                return self._arms[experiment, got.variant]
+        return None
+
+
+def parts(variant: Variant) -> tuple[str | None, dict[str, Any]]:
+    """The model that a variant names, and what it changes of the surface."""
+    changes = dict(variant.serve)
+    return changes.pop("model", None), changes
+
+
+def parse_live(tree: Mapping[str, Any]) -> ExperimentConfig:
+    """A definition whose logs are the server's own.
+
+    Raises:
+        ExperimentError: with every mistake, each with its path.
+    """
+    if tree.get("logs"):
+        raise ExperimentError("logs: the server reads its own log; leave this out")
+    # Two people of two variants may turn out to be one: that is nobody's mistake here.
+    config = parse_experiment({"surface": DEFAULT, "crossed": "drop", **tree, "logs": COLUMNS})
+    for name, variant in config.variants.items():
+        model, changes = parts(variant)
+        if model is not None and not isinstance(model, str):
+            raise ExperimentError(f"variants.{name}.serve.model: must be a model's name, not {model!r}")
+        try:
+            Surface.model_validate(changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where, what = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+            raise ExperimentError(
+                f"variants.{name}.serve.{where}: {what}; it may hold `model` and settings of a surface: {', '.join(Surface.model_fields)}"
+            ) from error
+    return config
+
+
+def pinned(config: ExperimentConfig, current: str | None) -> ExperimentConfig:
+    """With the model of every arm written out: what is promoted while it runs changes no arm.
+
+    Raises:
+        ExperimentError: an arm names no model, and none serves.
+    """
+    variants = {}
+    for name, variant in config.variants.items():
+        if (model := variant.serve.get("model", current)) is None:
+            raise ExperimentError(f"variants.{name}.serve names no model, and none serves yet; promote one, or name it")
+        variants[name] = variant.model_copy(update={"serve": {**variant.serve, "model": model}})
+    return config.model_copy(update={"variants": variants})
+
+
+def models_of(experiments: Sequence[Experiment]) -> list[str]:
+    """Every model that an arm names."""
+    found = [parts(variant)[0] for one in experiments for variant in one.config.variants.values()]
+    return sorted({model for model in found if model is not None})
