@@ -31,6 +31,9 @@ class Policy(Component):
         "chain": "genre.policies.chain:ChainPolicy",
     }
 
+    scores_alone: ClassVar[bool] = False
+    """Whether it reads nothing of a candidate but its score, so that nothing else need be looked up."""
+
     class Config(Component.Config):
         def attributes(self) -> tuple[str, ...]:
             """Item columns whose categories it reads: `Candidates.shares` must have them."""

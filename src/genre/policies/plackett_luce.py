@@ -15,6 +15,7 @@ class PlackettLucePolicy(PlacewisePolicy):
     """Samples a slate without replacement by softmax of score over temperature."""
 
     explores = True
+    scores_alone = True
 
     class Config(PlacewisePolicy.Config):
         use: str = "plackett_luce"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from genre.serving.candidates import candidates_of
 from genre.serving.contract import RecommendRequest, Trace
 from genre.serving.hydrating import Barred, read
 from genre.serving.placement import Placement
@@ -17,7 +18,7 @@ from genre.serving.reasons import reasons_of
 from genre.serving.rules import Place, arranged, boosted, pins_of
 from genre.serving.sources import Asked, Source, merged
 from genre.serving.stages import Stages
-from genre.types import Candidates, Floats, Ints, Slate
+from genre.types import Floats, Ints, Slate
 
 GATHER_BY = 0.5
 """Share of the deadline after which no further source begins and none is waited for: the rest is for scoring."""
@@ -122,9 +123,9 @@ class Listing:
         return boosted(scores_K, item_idx_K, self.asked.boosted)
 
     def _chosen(self, rng: np.random.Generator) -> Slate:
-        vectors_KD = self.asked.world.vectors(self.item_idx_K)
-        candidates = Candidates(self.item_idx_K, self.scores_K, vectors_KD)
-        return self.placement.policy.select(candidates, self.placement.picks(self.request.n), rng)
+        policy, history_L = self.placement.policy, self.asked.past.query.item_idx_L
+        candidates = candidates_of(self.asked.world, policy, self.item_idx_K, self.scores_K, history_L)
+        return policy.select(candidates, self.placement.picks(self.request.n), rng)
 
     def _best(self) -> Slate:
         best = self.item_idx_K[: self.placement.picks(self.request.n)]

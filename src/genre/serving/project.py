@@ -74,7 +74,7 @@ class Project:
         if self._thread.is_alive():
             self._thread.join()
         self.shadowing.close()
-        self.shown.flush()
+        self.shown.close()
         self.writer.close()
         self.database.close()
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genre.serving.candidates import candidates_of
 from genre.serving.contract import RankedItem
 from genre.serving.hydrating import read
 from genre.serving.placement import Placement
 from genre.serving.sources import Asked
 from genre.serving.stages import Stages
 from genre.serving.world import World
-from genre.types import Candidates, Floats, Slate
+from genre.types import Floats, Slate
 
 
 def ranked(
@@ -39,10 +40,15 @@ def ranked(
 
     scores_K = stages.run("score", score, in_given_order)
     keys_K = np.where(known_K, item_idx_K, n + np.arange(len(ids)))
-    candidates = Candidates(keys_K, scores_K, world.vectors(keys_K))
+    history_L = np.empty(0, np.int64) if asked is None else asked.past.query.item_idx_L
+
+    def choose() -> Slate:
+        candidates = candidates_of(world, placement.policy, keys_K, scores_K, history_L)
+        return placement.policy.select(candidates, len(ids), rng)
+
     by_score_K = keys_K[np.argsort(-scores_K, kind="stable")]
     slate = stages.run(
-        "policy", lambda: placement.policy.select(candidates, len(ids), rng), lambda: Slate(by_score_K, np.ones(len(ids))), float("inf")
+        "policy", choose, lambda: Slate(by_score_K, np.ones(len(ids))), float("inf")
     )
     of = {key: (item_id, score) for key, item_id, score in zip(keys_K.tolist(), ids, scores_K.tolist(), strict=True)}
     picks = zip(slate.item_idx.tolist(), slate.propensities.tolist(), strict=True)

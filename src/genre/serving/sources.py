@@ -18,7 +18,6 @@ from genre.serving.retrieval import Found, Plans, retrieve
 from genre.serving.scorers import Query, Reading, Scores
 from genre.serving.scorers.combined import BesideText
 from genre.serving.scorers.links import LinksReading
-from genre.serving.scorers.recency import recency_L
 from genre.serving.world import World
 from genre.types import Floats, Ints
 
@@ -78,10 +77,8 @@ class TransitionsSource(Source):
         if links is None or not len(asked.past.query.item_idx_L):
             return np.empty(0, np.int64)
         parts = [] if asked.reading is None else asked.reading.parts()
-        sum_N = next((part.sum_N for part in parts if isinstance(part, LinksReading)), None)
-        if sum_N is None:
-            sum_N = links.summed(asked.past.query.item_idx_L, recency_L(asked.past.query, links.config), asked.n)
-        return positive_best(sum_N, asked.allowed_N, k)
+        reading = next((part for part in parts if isinstance(part, LinksReading)), None) or links.read(asked.past.query, asked.n)
+        return reading.nearest(k, asked.allowed_N)
 
 
 class SimilarSource(Source):

@@ -111,8 +111,12 @@ class BlendReading(Reading):
 
     def _summed(self, scores: Iterable[Scores], weight_MK: npt.NDArray[np.float32]) -> Scores:
         total: Scores | None = None
+        shift: Scores = np.zeros(1, np.float32)
         for part, weight_K, (centre, scale) in zip(scores, weight_MK, self.units, strict=True):
-            part = (part - np.float32(centre)) * (weight_K / np.float32(scale))
+            # One pass a member: where all weigh the same for every item, the centres are a single number, subtracted last.
+            factor_K = weight_K / np.float32(scale)
+            shift = shift + factor_K * np.float32(centre)
+            part = part * factor_K
             total = part if total is None else np.add(total, part, out=total)
         assert total is not None  # some weight is above 0
-        return total
+        return np.subtract(total, shift, out=total)
