@@ -12,7 +12,7 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 SCHEMES = ("light", "dark")
-COLOURS = 128
+COLOURS = 192
 """Of a picture that is kept: enough for a page, and its file is a third."""
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install it with: apt-get install -y chromium")
 
@@ -39,4 +39,4 @@ def keep(page: Any, name: str, size: str) -> None:
         file = folder / f"{name}-{size}-{scheme}.png"
         page.screenshot(path=file, full_page=True)
         with Image.open(file) as picture:
-            picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
+            picture.convert("RGB").quantize(COLOURS).save(file, optimize=True)

@@ -145,9 +145,8 @@ def full(text: str = "") -> dict[str, Page]:
             f"home{text}",
             f"Lists that know texts get more clicks.{text}",
             NOW - 8 * 86400,
-            f"Hold: keep it running{text}",
         ),
-        ExperimentLine("cart", "stopped", "cart", "", NOW - 40 * 86400, "Ship blend", f"shipped{text}"),
+        ExperimentLine("cart", "stopped", "cart", "", NOW - 40 * 86400, f"shipped{text}"),
         ExperimentLine("posters", "planned"),
     )
     findings = Findings(

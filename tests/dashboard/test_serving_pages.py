@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,3 +271,15 @@ def test_a_store_that_is_away_is_said_and_breaks_nothing(
         assert reply.status_code == 503 and "The store is away" in reply.text
     reply = admin.client.post("/dashboard/models/promote", data={"version": "000002", "csrf": csrf}, follow_redirects=False)
     assert reply.status_code == 303
+
+
+def test_the_dashboard_needs_no_torch() -> None:
+    seen = "[name for name in ('torch', 'sklearn', 'transformers', 'matplotlib', 'onnx') if name in sys.modules]"
+    code = f"import sys, genre.dashboard.mounting, genre.dashboard.running; print({seen})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_requests_are_counted_by_the_pattern_of_their_address(admin: Visitor, project: tuple[Path, str]) -> None:
+    admin.get("/models")
+    metrics = admin.client.get("/metrics", headers={"authorization": f"Bearer {project[1]}"}).text
+    assert 'genre_http_requests_total{route="/dashboard/models",status="200"}' in metrics

@@ -61,7 +61,7 @@ def visit(page: Any, address: str, name: str, path: str) -> None:
     """A request is reached by its link, as its id is another one every time."""
     page.goto(address + path)
     if name == "request":
-        page.locator("a.mono").first.click()
+        page.locator("main table a").first.click()
         page.get_by_role("heading", name="Stage by stage").wait_for()
 
 

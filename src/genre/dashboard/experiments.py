@@ -25,7 +25,6 @@ class ExperimentLine:
     surface: str = ""
     hypothesis: str = ""
     started: float | None = None
-    verdict: str = ""
     reason: str = ""
 
 

@@ -20,6 +20,8 @@ from genre.dashboard.operations import Job, JobState
 FOLDER = "jobs"
 """In the run's folder."""
 SHOWN = 20
+SAID = 160
+"""Characters of a log's last line."""
 TAIL = 4000
 """Bytes of a log in which its last line is looked for."""
 
@@ -79,7 +81,8 @@ def _job(folder: Path) -> Job:
     job, end = _read(folder / "job.json"), _read(folder / "end.json")
     state = _state(folder, end)
     took = (end.get("time") or time.time()) - job["started"] if state != "failed" or end else None
-    return Job(folder.name, job["what"], state, job["started"], took, None, _last_line(folder / "log.txt"))
+    last = _last_line(folder / "log.txt").replace(f"{folder.parents[1].resolve()}/", "")  # where the run is, everybody here knows
+    return Job(folder.name, job["what"], state, job["started"], took, None, last[:SAID])
 
 
 def _state(folder: Path, end: Mapping[str, Any]) -> JobState:
@@ -98,7 +101,7 @@ def _last_line(log: Path) -> str:
     with log.open("rb") as handle:
         handle.seek(max(0, log.stat().st_size - TAIL))
         lines = handle.read().decode(errors="replace").replace("\r", "\n").split("\n")
-    return next((line.strip()[:160] for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 @contextlib.contextmanager

@@ -88,4 +88,4 @@ def _analysed(file: Path, now: float) -> Findings:
 
 def _line(one: Experiment) -> ExperimentLine:
     config = one.config
-    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.reason, one.reason)
+    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.reason)

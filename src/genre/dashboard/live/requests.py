@@ -15,7 +15,7 @@ from genre.serving.store import exposures as shown
 from genre.serving.store.events import canonical
 from genre.serving.store.schema import events, exposures
 
-RECENT = 50
+RECENT = 25
 FEW = 20
 """Items that each filter or rule took, and candidates that others outscored, that a page names; there are hundreds."""
 

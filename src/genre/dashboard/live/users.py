@@ -19,7 +19,7 @@ from genre.serving.store.schema import assignments, events, merges
 
 NEWEST = 5000
 """Events that the latest users are found in."""
-RECENT = 50
+RECENT = 25
 SURFACES = 3
 PLACES = 10
 
