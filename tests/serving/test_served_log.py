@@ -26,9 +26,11 @@ from genre.serving.store.database import Database
 from genre.serving.world import World
 
 DRAWN = {"use": "plackett_luce", "temperature": 0.5}
+PATIENT = 60_000
+"""Milliseconds: on a busy machine a list would be degraded, which is not what is tested here."""
 SURFACES = {
-    "home": {"policy": DRAWN, "candidates": 30},
-    "pinned": {"policy": DRAWN, "candidates": 30, "rules": [{"pin": "007", "place": 2}]},
+    "home": {"policy": DRAWN, "candidates": 30, "deadline_ms": PATIENT},
+    "pinned": {"policy": DRAWN, "candidates": 30, "deadline_ms": PATIENT, "rules": [{"pin": "007", "place": 2}]},
 }
 REQUESTS, PLACES = 40, 4
 
