@@ -37,7 +37,9 @@ def demo_loop(
     for caption, header, rows in found.tables():
         print_list(caption, rows, header)
     out.print(escape(found.offline), highlight=False, soft_wrap=True)
-    out.print(escape(f"off-policy: {found.verdict}"), highlight=False, soft_wrap=True)
+    out.print(escape(f"off-policy: {found.estimate}"), highlight=False, soft_wrap=True)
+    for warning in found.off_policy.overlap.warnings:
+        out.print(escape(f"  {warning}"), highlight=False, soft_wrap=True)
     out.print(escape(f"experiment: {found.report['sentence']}; {'; '.join(found.report['reasons'])}"), highlight=False, soft_wrap=True)
     for rail in found.report["guardrails"]:
         out.print(escape(f"guardrail {rail['name']}: {rail['state']}: {rail['text']}"), highlight=False, soft_wrap=True)

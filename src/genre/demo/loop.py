@@ -19,7 +19,7 @@ from genre.demo.report import Claim, LoopReport, Stage
 from genre.demo.server import serving
 from genre.demo.visitors import Shown, Visitors
 from genre.evaluation.off_policy.log import read_log
-from genre.evaluation.off_policy.study import study
+from genre.evaluation.off_policy.study import Study, study
 from genre.serving.archive import ARCHIVE, archive
 from genre.serving.client import Client
 from genre.serving.settings import open_store
@@ -82,7 +82,7 @@ def run_loop(settings: LoopConfig, folder: Path, say: Callable[[str], None]) -> 
 
         come("popularity, to learn from", 1)
         say("retrain from the served log: genre update --wait")
-        # Ranking metrics on a log of popularity favour popularity, whose lists the clicks are from: the test decides, not they.
+        # Published even if a ranking metric says worse: on a log of popularity's own lists it may favour popularity. The test decides.
         made = update(folder, tolerance=1.0, promote=False)
         if made.model is None:
             raise RuntimeError(f"the new model finds nothing of the newest events ({made.candidate}): there is nothing to test")
@@ -106,9 +106,10 @@ def run_loop(settings: LoopConfig, folder: Path, say: Callable[[str], None]) -> 
         _until(lambda: client.admin.models()["serving"] == popular, "roll back")
         come(f"{popular}, rolled back to", 1)
         audit = client.admin.audit(20)[::-1]
-    claims = claimed[0], _measured(report, settings.rounds), _known(tested)
+    told, off_policy = claimed
+    claims = told, _measured(report, settings.rounds), _known(tested)
     return LoopReport(
-        users=settings.users, update=made, claims=claims, verdict=claimed[1], report=report, stages=tuple(stages), audit=tuple(audit),
+        users=settings.users, update=made, claims=claims, off_policy=off_policy, report=report, stages=tuple(stages), audit=tuple(audit),
         seconds=time.monotonic() - began,
     )  # fmt: skip
 
@@ -152,16 +153,16 @@ def experiment(control: str, treatment: str, settings: LoopConfig) -> dict[str, 
     }
 
 
-def estimated(run: Path, since: float, seed: int) -> tuple[Claim, str]:
-    """What the log of popularity says of the model that was just made, and in words."""
+def estimated(run: Path, since: float, seed: int) -> tuple[Claim, Study]:
+    """What the log of popularity says of the model that was just made."""
     with closing(open_store(run)) as store:
         archive(store, run / ARCHIVE)
     log = read_log(run / ARCHIVE, {"click": 1.0}, since=since)
     found = study(against(run / WORK, log, seed=seed), seed=seed)
     line, logged = found.line(found.main), found.logged.mean
     low, high = line.gain.low / logged, line.gain.high / logged
-    name = f"off-policy, before launch ({found.main}, {found.overlap.effective:,.0f} effective of {found.requests:,} lists)"
-    return Claim(name, logged, line.value.mean, line.gain.mean / logged, low, high), found.verdict
+    claim = Claim("off-policy, before launch", logged, line.value.mean, line.gain.mean / logged, low, high)
+    return claim, found
 
 
 def _reported(client: Client, users: int) -> dict[str, Any]:
@@ -181,14 +182,14 @@ def _measured(report: dict[str, Any], rounds: int) -> Claim:
     found = next(line for line in report["comparisons"] if line["metric"] == "clicks")
     at, scale = found["fixed"], 1.0 if found["relative"] else 1.0 / found["control"]
     control, treatment = found["control"] / rounds, found["treatment"] / rounds
-    return Claim("A/B test, real clicks", control, treatment, at["value"] * scale, at["low"] * scale, at["high"] * scale)
+    return Claim("A/B test", control, treatment, at["value"] * scale, at["low"] * scale, at["high"] * scale)
 
 
 def _known(shown: Shown) -> Claim:
     """What the world itself expected of the very lists that the test showed: chance in clicks is left out, chance in users is not."""
     ours, theirs = (shown.a_list(shown.expected_L, shown.variant_L == f"{EXPERIMENT}/{arm}") for arm in (TREATMENT, CONTROL))
     lift, half = ours.mean / theirs.mean - 1, (ours.half**2 + theirs.half**2) ** 0.5 / theirs.mean
-    return Claim("A/B test, as the world knows it", theirs.mean, ours.mean, lift, lift - half, lift + half)
+    return Claim("the world, of the test's lists", theirs.mean, ours.mean, lift, lift - half, lift + half)
 
 
 def _until(done: Callable[[], bool], what: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from genre.demo.visitors import Shown
 from genre.evaluation.intervals import Interval
+from genre.evaluation.off_policy.study import Study
 from genre.updating import Outcome
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -50,7 +51,7 @@ class LoopReport:
 
     Attributes:
         claims: off-policy; measured; what the world knows.
-        verdict: the off-policy one, in words.
+        off_policy: the study that the first claim is from.
         report: of the experiment, as the server gave it.
         audit: oldest first.
     """
@@ -58,7 +59,7 @@ class LoopReport:
     users: int
     update: Outcome
     claims: tuple[Claim, Claim, Claim]
-    verdict: str
+    off_policy: Study
     report: Mapping[str, Any]
     stages: tuple[Stage, ...]
     audit: tuple[Mapping[str, Any], ...]
@@ -81,9 +82,15 @@ class LoopReport:
         """What a ranking metric on the log said of the new model."""
         now, new, by = self.update.current, self.update.candidate, self.update.difference
         return (
-            f"ndcg@10 on the newest events, most of them clicks on what popularity had shown: popular {now}, personal {new}, "
+            f"ndcg@10 on the newest events, some of them clicks on what popularity had shown: popular {now}, personal {new}, "
             f"difference {by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f})"
         )
+
+    @property
+    def estimate(self) -> str:
+        """What the off-policy study said."""
+        study = self.off_policy
+        return f"{study.verdict}; the log's {study.requests:,} lists are worth {study.overlap.effective:,.0f} of the candidate's own"
 
     def tables(self) -> list[Table]:
         """Everything as tables."""

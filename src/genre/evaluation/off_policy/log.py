@@ -67,7 +67,7 @@ def read_log(
             have a list column `rewards`.
         rewards: what an event of each type is worth; clicks are worth 1 by default. Counted once a request, item and type.
         where: columns of the exposures that must have a value, such as surface, variant, model or policy.
-        since: unix seconds; exposures before are left out, for a candidate that learnt from them.
+        since: unix seconds; exposures before, or of no known time, are left out: the candidate may have learnt from them.
 
     Raises:
         FileNotFoundError: there is no such log.
@@ -85,6 +85,8 @@ def read_log(
             raise ValueError(f"{file}: has no column {name!r} to choose by; it has {', '.join(exposures.columns)}")
         exposures = exposures.filter(pl.col(name).cast(pl.String) == value)
     if since is not None:
+        if "time" not in exposures.columns:
+            raise ValueError(f"{file}: has no column 'time', so what came since {since:g} cannot be told")
         exposures = exposures.filter(pl.col("time") >= since)
     exposures = exposures.with_columns(pl.col("request_id").cast(pl.String), pl.col("items").cast(pl.List(pl.String)))
     exposures = exposures.filter(pl.col("items").list.len() > 0)
