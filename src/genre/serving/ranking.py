@@ -47,9 +47,7 @@ def ranked(
         return placement.policy.select(candidates, len(ids), rng)
 
     by_score_K = keys_K[np.argsort(-scores_K, kind="stable")]
-    slate = stages.run(
-        "policy", choose, lambda: Slate(by_score_K, np.ones(len(ids))), float("inf")
-    )
+    slate = stages.run("policy", choose, lambda: Slate(by_score_K, np.ones(len(ids))), float("inf"))
     of = {key: (item_id, score) for key, item_id, score in zip(keys_K.tolist(), ids, scores_K.tolist(), strict=True)}
     picks = zip(slate.item_idx.tolist(), slate.propensities.tolist(), strict=True)
     return [
