@@ -89,7 +89,7 @@ def test_old_rows_leave_the_database_once_they_are_archived(database: Database, 
 def test_the_archive_is_a_source_to_train_from(database: Database, tmp_path: Path) -> None:
     log(database, row("1", 1, item="alien"), row("2", 2, user=None, session_id="s", item="ran"), row("3", 3, type="hide", item="x"))
     log(database, row("4", 4, user=None, session_id="t", item="ran", value=2.5), row("5", 5, type="impression", request_id="r1"))
-    log(database, row("6", 6, item="ran", request_id="r1"))
+    log(database, row("6", 6, item="ran", request_id="r1"), row("7", 7, type="dislike", item="alien", request_id="r1"))
     show(database, "r1", "alien", "ran")
     with database.write() as connection:
         events.merge(connection, "session:s", "user:ann")
