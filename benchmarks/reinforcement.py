@@ -34,10 +34,10 @@ from genre.types import Floats, Histories, Ints, Training
 SLATE, HORIZON, VISITS = 3, 20, 3
 LEARNT, TESTED = np.arange(800), np.repeat(np.arange(800, 1000), VISITS)
 CRITIC = Learning(
-    epochs=40, visitors=512, batch_size=1024, passes=6, learning_rate=1e-3, schedule="cosine", discount=0.95, trace=0.3,
-    conservative=0.1, entropy=0.03,
+    epochs=30, visitors=384, batch_size=512, passes=4, learning_rate=2e-3, schedule="cosine", discount=0.8, trace=0.0,
+    conservative=0.2, entropy=0.1,
 )  # fmt: skip
-REINFORCE = Reinforcing(epochs=40, visitors=512, batch_size=1024, passes=2, learning_rate=1e-3, discount=0.95)
+REINFORCE = Reinforcing(epochs=30, visitors=384, batch_size=512, passes=2, learning_rate=3e-4, discount=0.8, conservative=0.05)
 GREEDY, BOUND, PLAN = "greedy on the ranker", "upper bound by dynamic programming", "planning with every taste known"
 
 
@@ -62,7 +62,7 @@ def one(seed: int, folder: Path) -> dict[str, float]:
     world = World(
         WorldConfig(
             seed=seed, users=1000, items=100, topics=6, repeats=True, new_items=0.0, series=-float(np.log(100)), min_events=20,
-            events_per_user=100, boredom=4.0, recovery=0.5, reluctance=-1.0, position_bias=0.3, taste=1.0, popularity=0.5,
+            events_per_user=100, boredom=4.0, recovery=0.5, reluctance=-1.0, position_bias=0.3, taste=0.7, popularity=0.5,
         )
     )  # fmt: skip
     patience = Patience(past_events=100)
@@ -74,8 +74,8 @@ def one(seed: int, folder: Path) -> dict[str, float]:
     )
     ranker.fit(Training(world.sample_histories(), world.config.items, repeats=True, seed=seed), folder / "ranker")
     states = UserStates(ranker)
-    actor, _ = reinforce(learnt, states, REINFORCE, folder / "reinforce", seed)
     critic, _ = learn(learnt, states, CRITIC, folder / "actor-critic", seed)
+    actor, _ = reinforce(learnt, states, REINFORCE, folder / "reinforce", seed)
     optimum = Optimum(everyone, SLATE, HORIZON)
     best_S = np.argsort(-world.quality_N)[:SLATE]
 

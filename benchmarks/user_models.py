@@ -28,7 +28,7 @@ from genre.simulation.adversarial import LearntUsers, UserModelling, batch_of, f
 from genre.simulation.choices import Choices, Known
 from genre.simulation.choosing import Chooser, Logit, log_chances
 from genre.simulation.realism import TwoSample, two_sample
-from genre.types import Floats, Histories
+from genre.types import Floats, Histories, Ints
 from genre.vectors import unit
 
 MODELS = "chance", "multinomial logit", "network, likelihood alone", "network, against the discriminator", "network, discriminator alone"
@@ -45,7 +45,7 @@ def main() -> None:
     for name in asked.names:
         with tempfile.TemporaryDirectory() as scratch:
             known, parts = from_world() if name == "world" else from_mind(asked.data / "mind-sample", Path(scratch))
-            print(f"\n### {name}\n\n{table(known, *parts, asked.seeds, Path(scratch))}", flush=True)
+            print(f"\n### {name}\n\n{table(known, parts, asked.seeds, Path(scratch))}", flush=True)
 
 
 def from_world() -> tuple[Known, list[Choices]]:
@@ -69,7 +69,8 @@ def from_world() -> tuple[Known, list[Choices]]:
 
 def one_hot(world: World) -> Floats:
     """The items' topics, as an encoder of their texts would find them."""
-    return np.eye(world.config.topics)[world.topic_N]
+    found_NT: Floats = np.eye(world.config.topics)[world.topic_N]
+    return found_NT
 
 
 def from_mind(folder: Path, scratch: Path) -> tuple[Known, list[Choices]]:
@@ -85,14 +86,15 @@ def from_mind(folder: Path, scratch: Path) -> tuple[Known, list[Choices]]:
     return Known(unit(content_ND), standard(popular_N)), [choices.take(rows) for rows in np.split(order, [first, second])]
 
 
-def standard(count_N: Floats) -> Floats:
+def standard(count_N: Ints) -> Floats:
     """Logarithms of counts, with mean 0 and spread 1."""
     log_N = np.log1p(count_N)
     return np.asarray((log_N - log_N.mean()) / (log_N.std() + 1e-9))
 
 
-def table(known: Known, learnt: Choices, held: Choices, test: Choices, seeds: int, scratch: Path) -> str:
+def table(known: Known, parts: list[Choices], seeds: int, scratch: Path) -> str:
     """Log-likelihood of the test choices, and how often a classifier tells generated from real ones."""
+    learnt, held, test = parts
     likelihood: dict[str, list[Floats]] = {name: [] for name in MODELS}
     told: dict[str, list[TwoSample]] = {name: [] for name in MODELS}
     kept = 0
@@ -102,8 +104,8 @@ def table(known: Known, learnt: Choices, held: Choices, test: Choices, seeds: in
         sample = batch_of(known, learnt.take(np.arange(1)))
         sizes = sample.profile_EP.shape[1], sample.item_ESX.shape[2], settings.hidden
         logit, alone, nothing = Logit(), Chooser(*sizes), Chooser(*sizes)
-        for value in nothing.parameters():
-            torch.nn.init.zeros_(value)
+        for weights in nothing.parameters():
+            torch.nn.init.zeros_(weights)
         fit_choices(logit, known, learnt, held, settings, folder / "logit", seed)
         plain = LearntUsers.fit(known, learnt, held, settings.model_copy(update={"rounds": 0}), folder / "plain", seed).generator
         against = Chooser(*sizes)
@@ -117,7 +119,7 @@ def table(known: Known, learnt: Choices, held: Choices, test: Choices, seeds: in
             drawn_E = (np.exp(log_EC).cumsum(1) < np.random.default_rng(seed).random((len(test), 1))).sum(1)
             drawn_E = np.minimum(drawn_E, test.item_ES.shape[1])
             told[name].append(two_sample(known, test, Choices(test.histories, test.item_ES, drawn_E), seed))
-    value = {name: np.stack(rows)[:, :, None] for name, rows in likelihood.items()}
+    value = {name: np.stack(rows).astype(np.float64)[:, :, None] for name, rows in likelihood.items()}
     lines = [
         f"{len(learnt):,} choices learnt from, {len(held):,} to choose the epoch, {len(test):,} looked at once; {seeds} seeds.",
         "",
