@@ -108,3 +108,14 @@ def tiny_masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of four blocks, with tokens before and after each text."""
     shape = Scratch(kind="masked", vocabulary=320, dim=16, layers=4, heads=2, max_tokens=64)
     return make(TEXTS, shape, 0, tmp_path_factory.mktemp("tiny") / "masked")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window; of a module, since an event loop runs in this thread until it is closed."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright; install it with: pip install playwright")
+    with api.sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser")
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()

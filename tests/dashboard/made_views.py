@@ -209,6 +209,7 @@ def full(text: str = "") -> dict[str, Page]:
         weights,
         Estimate("experiment", 0.0785, 0.074, 0.083),
         f"Overlap is good; the estimators agree.{text}",
+        (f"The clicks of one list are many.{text}",),
         "good",
     )
     quality = DataQualityView(
@@ -236,8 +237,8 @@ def full(text: str = "") -> dict[str, Page]:
         ),
         (f"retrain{text}", "export"),
         (
-            Key(f"k1{text}", f"shop front{text}", f"gk_a81{text}", ("ingest", "read"), NOW - 9e6, NOW - 2),
-            Key("k2", "old app", "gk_77c", ("read",), NOW - 9e7, None, True),
+            Key(f"k1{text}", f"shop front{text}", f"gk_a81{text}", ("ingest", "read"), NOW - 9e6),
+            Key("k2", "old app", "gk_77c", ("read",), NOW - 9e7, True),
         ),
         fresh_key=f"gk_a81f0c{text}",
         audit=(AuditLine(NOW, f"admin{text}", f"promoted 000012{text}"),),

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import http.server
-import os
-import shutil
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsing import in_browser, window
 from made_views import empty, full
 
 from genre.dashboard.assets import HEADERS, assets
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install it with: apt-get install -y chromium")
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">"
-SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+pytestmark = [pytest.mark.browser, in_browser]
 PAGES = {f"full/{name}": page for name, page in full().items()} | {f"empty/{name}": page for name, page in empty().items()}
 PAGES |= {f"hostile/{name}": page for name, page in full(HOSTILE).items()}
 
@@ -59,27 +55,6 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright; install it with: pip install playwright")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-def window(browser: Any, size: str) -> tuple[Any, list[str]]:
-    """A window, and what the browser complains of in it (but for images that are not there)."""
-    width, height = SIZES[size]
-    page = browser.new_page(viewport={"width": width, "height": height})
-    said: list[str] = []
-    page.on(
-        "console", lambda message: said.append(message.text) if message.type in ("error", "warning") and "404" not in message.text else None
-    )
-    page.on("pageerror", lambda error: said.append(str(error)))
-    return page, said
-
-
 def opened(browser: Any, address: str, size: str = "wide") -> Any:
     """One page."""
     page, _ = window(browser, size)
@@ -95,18 +70,6 @@ def test_no_page_is_refused_owned_or_too_wide(browser: Any, server: str, kind: s
         assert said == [], name
         assert page.title() != "owned", name
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the {size} window"
-    page.close()
-
-
-@pytest.mark.skipif("GENRE_SCREENSHOTS" not in os.environ, reason="set GENRE_SCREENSHOTS to the folder for screenshots of every page")
-@pytest.mark.parametrize("size", SIZES)
-def test_screenshots(browser: Any, server: str, size: str) -> None:
-    page, _ = window(browser, size)
-    for name in full():
-        page.goto(f"{server}/page/full/{name}")
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=Path(os.environ["GENRE_SCREENSHOTS"]) / f"{name}-{size}-{scheme}.png", full_page=True)
     page.close()
 
 

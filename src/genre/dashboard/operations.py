@@ -38,7 +38,6 @@ class Key:
     begins: str
     scopes: tuple[str, ...]
     created: float
-    used: float | None = None
     revoked: bool = False
 
 

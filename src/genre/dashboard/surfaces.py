@@ -36,9 +36,9 @@ class SurfacesView:
 
 def render_surfaces(view: SurfacesView) -> str:
     """The page, with the preview where a user was chosen."""
-    return render("surfaces.html", view, "surfaces")
+    return render("surfaces.html", view, "surfaces", swapped=False)
 
 
 def render_preview(view: SurfacesView) -> str:
-    """The preview alone, for htmx to put in place."""
-    return environment().get_template("preview.html").render(view=view, frame=view.frame)
+    """The preview alone, for htmx to put in place, with the rules of its surface to choose from."""
+    return environment().get_template("preview.html").render(view=view, frame=view.frame, swapped=True)

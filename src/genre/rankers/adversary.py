@@ -13,7 +13,7 @@ SIZE = 32
 
 
 class Adversary(nn.Module):
-    """A generator p(item | position) over candidates with item vectors of its own; it reads the hidden state, but does not change it.
+    """A generator p(item | position) over candidates with vectors of its own; it reads the hidden state and teaches the ranker nothing.
 
     Wang et al., "IRGAN", 2017, with two changes. Its reward is exact: the expectation over a step's candidates, where IRGAN draws and uses
     REINFORCE. And the ranker is a softmax over the right item and the picks, which come beside its ordinary negatives.

@@ -24,7 +24,7 @@ class Scorer(nn.Module):
     items_ND: Tensor
     known_N: Tensor
 
-    def __init__(self, tower: Tower, project: nn.Module | None, items_ND: Tensor, known_N: Tensor) -> None:
+    def __init__(self, tower: Tower, project: nn.Sequential | None, items_ND: Tensor, known_N: Tensor) -> None:
         super().__init__()
         self.tower, self.project = tower, project
         self.register_buffer("items_ND", items_ND)
@@ -54,6 +54,29 @@ class Scorer(nn.Module):
         found = cls(tower, project, tensors["items_ND"].clone(), tensors["known_N"].clone())
         found.load_state_dict(tensors)
         return found.eval()
+
+    @torch.no_grad()
+    def begin(self, model: NextItem, earlier_S: Tensor) -> None:
+        """Give a new model these weights: the opposite of `after_training`.
+
+        Items of both catalogues keep their vectors to the last digits, whatever their content says today: their own part takes up the
+        difference. New items stay as they are.
+
+        Args:
+            earlier_S: where the model's items stand in this catalogue; -1 where they do not.
+        """
+        model.tower.load_state_dict(self.tower.state_dict())
+        items = model.items
+        if self.project is not None and items.project is not None and self.project[0].weight.shape == items.project[0].weight.shape:
+            items.project.load_state_dict(self.project.state_dict())
+            first = items.project[0]
+            assert isinstance(first, nn.Linear)
+            first.weight.div_(items.scale)
+        both = (earlier_S >= 0) & self.known_N[earlier_S]
+        vectors_ED = self.items_ND[earlier_S[both]]
+        if items.project is not None and items.content_NF is not None:
+            vectors_ED = vectors_ED - items.project(items.content_NF[both])
+        items.ids.weight[both] = vectors_ED
 
     @torch.inference_mode()
     def extend(self, content_MF: npt.NDArray[np.float32] | None, m: int) -> None:

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.rankers import Ranker
@@ -23,8 +24,10 @@ if TYPE_CHECKING:  # configs are read without torch
     from torch import Tensor
 
     from genre.rankers.scorer import Scorer
+    from genre.rankers.transformer import NextItem
     from genre.tower import Tower
 
+log = logging.getLogger(__name__)
 FULL_UP_TO = 50_000
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -60,6 +63,8 @@ class SequentialRanker(Ranker):
         sitting_seconds: NonNegativeFloat | None = 0.0
         """Entries at most this far apart are one sitting, whose order is drawn anew each epoch (0: the same time stamp, a basket).
         None: each stands alone, in the order given."""
+        half_life_days: PositiveFloat | None = None
+        """An interaction this much older than the newest is asked for half as often in training; None asks for all alike."""
         loss: Literal["auto", "full", "sampled"] = "auto"
         """Softmax over the whole catalogue or over sampled negatives; auto: full up to 50,000 items."""
         negatives: PositiveInt = 2048
@@ -87,6 +92,7 @@ class SequentialRanker(Ranker):
             return self.content
 
     config: Config
+    begins = True
     _scorer: Scorer
     _epochs: int | None = None
 
@@ -114,9 +120,11 @@ class SequentialRanker(Ranker):
             torch.manual_seed(training.seed)
             content_SF = None if content_NF is None else torch.from_numpy(content_NF[seen_S])
             items = ItemVectors(config.embedding_dim, content_SF, len(seen_S), config.id_dropout, sparse=not full)
-            tower = self._new_tower()
             adversary = Adversary(len(seen_S), config.embedding_dim, sparse=True) if config.adversarial else None
-            model = NextItem(items, tower, adversary).to(device)
+            model = NextItem(items, self._new_tower(), adversary)
+            if training.start is not None:
+                self._begin(model, training.start.ranker, torch.from_numpy(training.start.earlier_N[seen_S]))
+            model = model.to(device)
         compact_N = np.zeros(training.n_items, np.int32)
         compact_N[seen_S] = np.arange(len(seen_S))
         item_E = compact_N[training.histories.item_idx_E]
@@ -124,7 +132,7 @@ class SequentialRanker(Ranker):
         if truth:
             truth = sample(truth, config.validation_users, np.random.default_rng(training.seed))
 
-        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats)
+        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats, config.half_life_days)
 
         def batches(epoch: int, rng: np.random.Generator) -> Windows:
             return Windows(successors.draw(rng), *cut(training.histories, config.max_history, rng), config.batch_size, rng)
@@ -145,6 +153,14 @@ class SequentialRanker(Ranker):
             if truth:
                 self._epochs = progress.best_epoch + 1
         self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
+
+    def _begin(self, model: NextItem, earlier: Ranker, earlier_S: Tensor) -> None:
+        """From an earlier one's weights, if they are of the same shape."""
+        shape = ("embedding_dim", "layers", "heads", "max_history")
+        if not isinstance(earlier, SequentialRanker) or any(getattr(earlier.config, name) != getattr(self.config, name) for name in shape):
+            log.warning("what serves is of another shape (%s): beginning from chance", ", ".join(shape))
+            return
+        earlier._scorer.cpu().begin(model, earlier_S)
 
     def _new_tower(self) -> Tower:
         from genre.tower import Tower

@@ -42,13 +42,18 @@ from genre.serving.world import World
 class BundleEngine:
     """Answers from one bundle; the contract's Engine.
 
+    Args:
+        draw: twenty hexadecimal digits that every choice is drawn with; None takes others for every request.
+
     Attributes:
         failures: stages that failed or ran out of time since the start, by name.
     """
 
-    def __init__(self, version: str, world: World, placements: Mapping[str, Placement], plans: Plans | None = None) -> None:
+    def __init__(
+        self, version: str, world: World, placements: Mapping[str, Placement], plans: Plans | None = None, draw: str | None = None
+    ) -> None:
         self.version, self.world, self.placements = version, world, placements
-        self.plans = plans or Plans()
+        self.plans, self.draw = plans or Plans(), draw
         self.failures: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(8, "genre-source")
 
@@ -110,6 +115,10 @@ class BundleEngine:
         )  # fmt: skip
         return response, trace
 
+    def with_placements(self, placements: Mapping[str, Placement], draw: str | None = None) -> Self:
+        """The same world behind other surfaces."""
+        return type(self)(self.version, self.world, placements, self.plans, draw or self.draw)
+
     def observe(self, event: EventIn, now: float) -> None:
         """See contract.Engine.observe."""
         self.world.observe(event, now)
@@ -130,7 +139,7 @@ class BundleEngine:
         session = f"session:{request.session_id}" if request.session_id is not None else "anonymous"
         unit = f"user:{request.user_id}" if request.user_id is not None else session
         # Begins with the time, so that a database that sorts by it writes at the end of its index.
-        request_id = f"{int(now * 1000) & 0xFFFFFFFFFFFF:012x}{secrets.token_hex(10)}"
+        request_id = f"{int(now * 1000) & 0xFFFFFFFFFFFF:012x}{self.draw or secrets.token_hex(10)}"
         return Trace(request_id, now, request.surface, unit, self.version, placement.policy.config.use, None, request.context)
 
     def _filtered(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from genre.serving.settings import ServeSettings, is_public, open_store
 from genre.serving.shelf import bundles, put_first
 from genre.serving.store import keys, registry
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 SETTINGS = "GENRE_SERVE"
 """The environment variable that hands the settings to the workers."""
@@ -35,8 +39,12 @@ def prepare(settings: ServeSettings, host: str) -> None:
             raise ValueError(f"{run} has no key, and {why}; make one with: genre keys create {run} --scope read --scope ingest")
 
 
-def serve(settings: ServeSettings, host: str, port: int) -> None:
-    """Listen until told to stop."""
+def serve(settings: ServeSettings, host: str, port: int, factory: str = "genre.serving.running:worker") -> None:
+    """Listen until told to stop.
+
+    Args:
+        factory: what makes the application of each worker.
+    """
     # Before numpy is loaded: two workers with two threads each on two cores are slower than with one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     prepare(settings, host)
@@ -45,7 +53,7 @@ def serve(settings: ServeSettings, host: str, port: int) -> None:
 
     def listen() -> None:
         uvicorn.run(
-            "genre.serving.running:worker", factory=True, host=host, port=port, workers=settings.workers, access_log=False,
+            factory, factory=True, host=host, port=port, workers=settings.workers, access_log=False,
             log_level="warning", timeout_graceful_shutdown=10, server_header=False,
         )  # fmt: skip
 
@@ -57,7 +65,7 @@ def serve(settings: ServeSettings, host: str, port: int) -> None:
             listen()
 
 
-def worker() -> object:
+def worker() -> FastAPI:
     """The application of one worker."""
     from genre.serving.app import create_app
     from genre.serving.engine import BundleEngine

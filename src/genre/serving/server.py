@@ -57,7 +57,7 @@ class Server:
             project = next(iter(self.projects.values()))
             request.scope["state"]["project"] = project.name
             return project
-        project, key = self._known(request.headers.get("authorization", ""))
+        project, key = self.known(request.headers.get("authorization", ""))
         request.scope["state"].update(project=project.name, key=key.key_id)
         if not key.allows(scope):
             raise Problem(403, f"this key is good for {', '.join(key.scopes)}; this needs {scope}")
@@ -68,7 +68,12 @@ class Server:
             raise Problem(429, f"this key is good for {key.per_second:g} requests a second", headers={"retry-after": str(int(wait) + 1)})
         return project
 
-    def _known(self, header: str) -> tuple[Project, keys.Key]:
+    def known(self, header: str) -> tuple[Project, keys.Key]:
+        """The project and the key of an Authorization header, whatever the key is good for.
+
+        Raises:
+            Problem: 401, there is no such key.
+        """
         kind, _, token = header.partition(" ")
         parsed = keys.parse(token.strip()) if kind.lower() == "bearer" else None
         if parsed is not None:

@@ -43,7 +43,7 @@
       scales: { x: { time: !chart.days } },
       axes: [
         { ...axis, values: (_, at) => at.map((v) => (chart.days ? (Number.isInteger(v) ? v : "") : short(v, span))) },
-        { ...axis, size: 70, values: (_, values) => values.map(say) },
+        { ...axis, size: 70, values: (_, values) => values.map((v) => (chart.unit === "count" && !Number.isInteger(v) ? "" : say(v))) },
       ],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     };

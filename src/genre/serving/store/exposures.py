@@ -48,6 +48,14 @@ def get(connection: sa.Connection, request_id: str) -> dict[str, Any] | None:
     return {name: value for name, value in known.items() if name != "seq"}
 
 
+def candidates_of(packed: bytes | None) -> list[str] | None:
+    """What the policy of a packed trace chose from, best first; None of an answer that nothing was chosen for."""
+    if packed is None:
+        return None
+    scored = orjson.loads(zlib.decompress(packed))["stage_scores"].get("score")
+    return None if scored is None else list(scored)
+
+
 def drop_traces(connection: sa.Connection, before: float) -> int:
     """Traces older than a moment go; the exposures stay."""
     return connection.execute(traces.delete().where(traces.c.time < before)).rowcount

@@ -1,0 +1,150 @@
+"""A shop with a day of traffic behind it: two published models, lists and clicks in the log, experiments, jobs, and a hostile title."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genre.config import load_run_config, parse_config
+from genre.experiments import course
+from genre.experiments.loading import load_experiment
+from genre.pipeline import publish
+from genre.runs import Run
+from genre.serving.contract import ItemIn, PastEvent, RecommendRequest, UserIn
+from genre.serving.engine import BundleEngine
+from genre.serving.settings import open_store
+from genre.serving.shelf import register_all
+from genre.serving.store import catalogue, events, exposures, keys, registry
+
+DAY = 86_400.0
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a shop sells, to whom, and how its lists are ruled."""
+
+    rules: tuple[dict[str, Any], ...]
+    anchor: str
+    users: tuple[str, ...]
+    lists: int = 400
+    hostile: bool = True
+
+    @property
+    def surfaces(self) -> dict[str, Any]:
+        return {
+            "home": {"policy": {"use": "plackett_luce", "temperature": 0.5}, "rules": self.rules},
+            "detail": {"sources": ["similar", "model"], "policy": {"use": "epsilon", "epsilon": 0.2}},
+        }
+
+
+GOODS = Stock(
+    rules=(
+        {"cap": "category", "most": 2},
+        {"boost": "price < 12", "by": 1.0, "name": "cheap first"},
+        {"pin": "007", "place": 3},
+    ),
+    anchor="005",
+    users=tuple(f"{user:04d}" for user in range(60)),
+)
+"""Of the synthetic world."""
+FILMS = Stock(
+    rules=(
+        {"cap": "genres", "most": 4},
+        {"boost": "year >= 1995", "by": 0.8, "name": "recent films first"},
+        {"pin": "181", "place": 3},
+    ),
+    anchor="50",
+    users=tuple(str(user) for user in range(1, 200)),
+    lists=3000,
+    hostile=False,
+)
+"""Of MovieLens-100K, for the pictures in the documentation."""
+EXPERIMENT = """
+hypothesis: A hotter policy shows more of the catalogue and loses no clicks.
+surface: home
+variants: {control: {}, hotter: {serve: {policy: {use: plackett_luce, temperature: 0.8}}}}
+metrics:
+  clicks: {use: rate, event: click}
+  hides: {use: rate, event: hide, better: lower}
+primary: clicks
+guardrails: {hides: {use: metric, metric: hides, margin: 0.5}}
+days: 14
+min_units: 50
+planned_units: 3000
+logs: {exposures: exposures.parquet, events: events.parquet}
+"""
+
+
+def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]:
+    """A copy of a finished run, published twice and visited; its folder and an admin key."""
+    run = Run(shutil.copytree(made.folder, folder))
+    tree = load_run_config(run.folder).model_dump(mode="json") | {"surfaces": stock.surfaces}
+    config = parse_config(tree, folder / "config.yaml")
+    for _ in range(2):
+        publish(config, run, force=True)
+    store = open_store(folder)
+    store.migrate()
+    with store.write() as connection:
+        register_all(connection, folder, "test")
+        registry.promote(connection, "000001", "test")
+        registry.promote(connection, "000002", "test")
+        keys.create(connection, "web shop", ["read", "ingest"], 100, "test")
+        _, token = keys.create(connection, "me", ["admin"], 100, "test")
+        _visit(connection, BundleEngine.load(folder / "models" / "000002"), stock)
+        if stock.hostile:
+            item = ItemIn(item_id="<b>bad</b>", attributes={"title": HOSTILE, "price": 1.0, "image": "javascript:alert(1)"})
+            catalogue.put_items(connection, [item])
+            catalogue.put_users(connection, [UserIn(user_id="stranger", attributes={"country": HOSTILE})])
+    store.close()
+    _experiments(folder / "experiments")
+    return folder, token
+
+
+def _visit(connection: Any, engine: BundleEngine, stock: Stock) -> None:
+    """More come in the evening; they click the higher places more often, and sometimes hide something."""
+    rng, now = np.random.default_rng(0), time.time()
+    past: dict[str, list[PastEvent]] = {}
+    ages = np.linspace(DAY - 60, 60, 20 * stock.lists)
+    evening = 1 + 0.7 * np.sin(2 * np.pi * ages / DAY)
+    for age in -np.sort(-rng.choice(ages, stock.lists, replace=False, p=evening / evening.sum())):
+        moment, user, surface = float(now - age), str(rng.choice(stock.users)), str(rng.choice(list(engine.placements)))
+        anchors = [stock.anchor] if surface == "detail" else []
+        request = RecommendRequest(surface=surface, user_id=user, n=10, anchors=anchors, context={"device": "phone"})
+        response, trace = engine.recommend(request, past.get(user, []), moment)
+        exposures.append(connection, [(trace, "recommend", user, None)])
+        for item in response.items:
+            if rng.random() < 0.3 / item.rank:
+                kind = "hide" if rng.random() < 0.05 else "click"
+                past.setdefault(user, []).append(PastEvent(item.item_id, moment + 5, kind))
+                row = {
+                    "event_id": f"{trace.request_id}-{item.rank}", "received": moment + 6, "time": moment + 5, "type": kind,
+                    "user_id": user, "session_id": None, "item_id": item.item_id, "value": None, "request_id": trace.request_id,
+                    "position": item.rank, "surface": surface, "props": None,
+                }  # fmt: skip
+                events.append(connection, [row])
+    events.merge(connection, "session:s-1", f"user:{stock.users[1]}")
+
+
+def _experiments(folder: Path) -> None:
+    """One that runs for ten days now, and one that can be started."""
+    folder.mkdir()
+    (folder / "hotter.yaml").write_text(EXPERIMENT)
+    (folder / "quiet.yaml").write_text("layer: {name: other}" + EXPERIMENT.replace("hotter", "colder").replace(": exposures.p", ": none.p"))
+    rng, begin = np.random.default_rng(1), time.time() - 10 * DAY
+    course.start(load_experiment(folder / "hotter.yaml"), begin, folder)
+    units = 3000
+    variant = np.where(rng.random(units) < 0.5, "control", "hotter")
+    exposed = begin + np.sort(rng.uniform(0, 9.9 * DAY, units))
+    names = [f"u{u}" for u in range(units)]
+    pl.DataFrame({"unit": names, "variant": variant, "time": exposed}).write_parquet(folder / "exposures.parquet")
+    clicks = rng.random(units) < np.where(variant == "hotter", 0.36, 0.3)
+    hides = rng.random(units) < 0.02
+    rows = [(names[u], kind, exposed[u] + 60) for kind, flags in (("click", clicks), ("hide", hides)) for u in np.flatnonzero(flags)]
+    pl.DataFrame(rows, schema=["unit", "event", "time"], orient="row").write_parquet(folder / "events.parquet")
