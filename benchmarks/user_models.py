@@ -38,11 +38,11 @@ def main() -> None:
     """Run what is asked for and print its table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["world", "mind-sample"]
-    parser.add_argument("names", nargs="*", default=names, choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("names", nargs="*", choices=[*names, []], default=[], metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GENRE_DATA", "../shared/data")), help="folder of data sets")
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    for name in asked.names:
+    for name in asked.names or names:
         with tempfile.TemporaryDirectory() as scratch:
             known, parts = from_world() if name == "world" else from_mind(asked.data / "mind-sample", Path(scratch))
             print(f"\n### {name}\n\n{table(known, parts, asked.seeds, Path(scratch))}", flush=True)
