@@ -48,12 +48,12 @@ def main() -> None:
     """Run what is asked for and print its table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["movielens-100k", "complete-journey", "mind-sample"]
-    parser.add_argument("names", nargs="*", default=names, choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("names", nargs="*", choices=[*names, []], default=[], metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GENRE_DATA", "../shared/data")), help="folder of data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/deep"), help="where runs are kept")
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
-    for name in asked.names:
+    for name in asked.names or names:
         print(f"\n## {name}\n\n{impressions(asked) if name == 'mind-sample' else ladder(name, asked)}", flush=True)
 
 

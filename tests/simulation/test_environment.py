@@ -126,3 +126,9 @@ def test_who_plans_reaches_the_optimum_and_who_does_not_falls_short() -> None:
 def test_worlds_of_other_rules_have_no_known_optimum() -> None:
     with pytest.raises(ValueError, match="repeats: true, new_items: 0"):
         Optimum(WorldUsers(World(WorldConfig(users=5, items=20))), 2, 3)
+
+
+def test_only_those_come_who_are_named() -> None:
+    users = WorldUsers(World(WorldConfig(users=30, items=20, topics=3, repeats=True, new_items=0.0)), who=np.array([3, 7]))
+    visit = users.arrive(200, np.random.default_rng(0))
+    assert set(visit.user_idx_B.tolist()) == {3, 7}

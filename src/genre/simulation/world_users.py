@@ -27,15 +27,20 @@ class Patience(Settings):
 class WorldUsers(Users):
     """Visitors from a world whose tastes and boredom are known, so that the best that could be done is known, too."""
 
-    def __init__(self, world: World, patience: Patience | None = None) -> None:
+    def __init__(self, world: World, patience: Patience | None = None, who: Ints | None = None) -> None:
+        """A population.
+
+        Args:
+            who: the users of the world who come; all of them by default.
+        """
         self.world, self.patience = world, patience or Patience()
+        self.who = np.arange(world.config.users) if who is None else who
         self.n_items = world.config.items
         self.past = world.sample_histories().newest(self.patience.past_events)
 
     def arrive(self, n: int, rng: np.random.Generator) -> WorldVisit:
         """See Users.arrive; everything of the catalogue is there."""
-        user_idx_B = rng.integers(self.world.config.users, size=n)
-        return self.visit(user_idx_B)
+        return self.visit(self.who[rng.integers(len(self.who), size=n)])
 
     def visit(self, user_idx_B: Ints) -> WorldVisit:
         """These users of the world."""
