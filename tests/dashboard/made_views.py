@@ -209,6 +209,7 @@ def full(text: str = "") -> dict[str, Page]:
         weights,
         Estimate("experiment", 0.0785, 0.074, 0.083),
         f"Overlap is good; the estimators agree.{text}",
+        (f"The clicks of one list are many.{text}",),
         "good",
     )
     quality = DataQualityView(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,20 +22,50 @@ from genre.serving.settings import open_store
 from genre.serving.shelf import register_all
 from genre.serving.store import catalogue, events, exposures, keys, registry
 
-LISTS = 400
 DAY = 86_400.0
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-SURFACES = {
-    "home": {
-        "policy": {"use": "plackett_luce", "temperature": 0.5},
-        "rules": [
-            {"cap": "category", "most": 2},
-            {"boost": "price < 12", "by": 1.0, "name": "cheap first"},
-            {"pin": "007", "place": 3},
-        ],
-    },
-    "detail": {"sources": ["similar", "model"], "policy": {"use": "epsilon", "epsilon": 0.2}},
-}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a shop sells, to whom, and how its lists are ruled."""
+
+    rules: tuple[dict[str, Any], ...]
+    anchor: str
+    users: tuple[str, ...]
+    lists: int = 400
+    hostile: bool = True
+
+    @property
+    def surfaces(self) -> dict[str, Any]:
+        return {
+            "home": {"policy": {"use": "plackett_luce", "temperature": 0.5}, "rules": self.rules},
+            "detail": {"sources": ["similar", "model"], "policy": {"use": "epsilon", "epsilon": 0.2}},
+        }
+
+
+GOODS = Stock(
+    rules=(
+        {"cap": "category", "most": 2},
+        {"boost": "price < 12", "by": 1.0, "name": "cheap first"},
+        {"pin": "007", "place": 3},
+    ),
+    anchor="005",
+    users=tuple(f"{user:04d}" for user in range(60)),
+)
+"""Of the synthetic world."""
+FILMS = Stock(
+    rules=(
+        {"cap": "genres", "most": 4},
+        {"boost": "year >= 1995", "by": 0.8, "name": "recent films first"},
+        {"pin": "181", "place": 3},
+    ),
+    anchor="50",
+    users=tuple(str(user) for user in range(1, 200)),
+    lists=3000,
+    hostile=False,
+)
+"""Of MovieLens-100K, for the pictures in the documentation."""
 EXPERIMENT = """
 hypothesis: A hotter policy shows more of the catalogue and loses no clicks.
 surface: home
@@ -50,10 +82,10 @@ logs: {exposures: exposures.parquet, events: events.parquet}
 """
 
 
-def open_shop(made: Run, folder: Path, surfaces: dict[str, object] | None = None) -> tuple[Path, str]:
+def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]:
     """A copy of a finished run, published twice and visited; its folder and an admin key."""
     run = Run(shutil.copytree(made.folder, folder))
-    tree = load_run_config(run.folder).model_dump(mode="json") | {"surfaces": SURFACES if surfaces is None else surfaces}
+    tree = load_run_config(run.folder).model_dump(mode="json") | {"surfaces": stock.surfaces}
     config = parse_config(tree, folder / "config.yaml")
     for _ in range(2):
         publish(config, run, force=True)
@@ -65,26 +97,26 @@ def open_shop(made: Run, folder: Path, surfaces: dict[str, object] | None = None
         registry.promote(connection, "000002", "test")
         keys.create(connection, "web shop", ["read", "ingest"], 100, "test")
         _, token = keys.create(connection, "me", ["admin"], 100, "test")
-        _visit(connection, BundleEngine.load(folder / "models" / "000002"))
-        item = ItemIn(item_id="<b>bad</b>", attributes={"title": HOSTILE, "price": 1.0, "image": "javascript:alert(1)"})
-        catalogue.put_items(connection, [item])
-        catalogue.put_users(connection, [UserIn(user_id="stranger", attributes={"country": HOSTILE})])
+        _visit(connection, BundleEngine.load(folder / "models" / "000002"), stock)
+        if stock.hostile:
+            item = ItemIn(item_id="<b>bad</b>", attributes={"title": HOSTILE, "price": 1.0, "image": "javascript:alert(1)"})
+            catalogue.put_items(connection, [item])
+            catalogue.put_users(connection, [UserIn(user_id="stranger", attributes={"country": HOSTILE})])
     store.close()
     _experiments(folder / "experiments")
     return folder, token
 
 
-def _visit(connection, engine: BundleEngine) -> None:  # type: ignore[no-untyped-def]
-    """Somebody comes every few minutes, clicks the higher places more often, and sometimes hides something."""
+def _visit(connection: Any, engine: BundleEngine, stock: Stock) -> None:
+    """More come in the evening; they click the higher places more often, and sometimes hide something."""
     rng, now = np.random.default_rng(0), time.time()
-    users = [f"{u:04d}" for u in range(60)]
     past: dict[str, list[PastEvent]] = {}
-    for at in range(LISTS):
-        moment = now - DAY * (1 - (at + 0.5) / LISTS) + rng.uniform(0, 60)
-        user, surface = str(rng.choice(users)), str(rng.choice(list(engine.placements)))
-        request = RecommendRequest(
-            surface=surface, user_id=user, n=10, anchors=["005"] if surface == "detail" else [], context={"device": "phone"}
-        )
+    ages = np.linspace(DAY - 60, 60, 20 * stock.lists)
+    evening = 1 + 0.7 * np.sin(2 * np.pi * ages / DAY)
+    for age in -np.sort(-rng.choice(ages, stock.lists, replace=False, p=evening / evening.sum())):
+        moment, user, surface = float(now - age), str(rng.choice(stock.users)), str(rng.choice(list(engine.placements)))
+        anchors = [stock.anchor] if surface == "detail" else []
+        request = RecommendRequest(surface=surface, user_id=user, n=10, anchors=anchors, context={"device": "phone"})
         response, trace = engine.recommend(request, past.get(user, []), moment)
         exposures.append(connection, [(trace, "recommend", user, None)])
         for item in response.items:
@@ -97,7 +129,7 @@ def _visit(connection, engine: BundleEngine) -> None:  # type: ignore[no-untyped
                     "position": item.rank, "surface": surface, "props": None,
                 }  # fmt: skip
                 events.append(connection, [row])
-    events.merge(connection, "session:s-1", "user:0001")
+    events.merge(connection, "session:s-1", f"user:{stock.users[1]}")
 
 
 def _experiments(folder: Path) -> None:

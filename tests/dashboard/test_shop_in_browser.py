@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import SIZES, in_browser, keep, window
 from dashboards import listening
-from shop import HOSTILE, open_shop
+from shop import FILMS, GOODS, HOSTILE, open_shop
 
 from genre.runs import Run
 from genre.serving.engine import BundleEngine
 
 pytestmark = [pytest.mark.browser, in_browser]
-PAGES = {
-    "overview": "", "surfaces": "/surfaces?surface=home&user=0001&rule=2:+cheap+first", "requests": "/requests", "users": "/users",
-    "user": "/users?user=0001", "items": "/items", "item": "/items?item=007", "models": "/models", "experiments": "/experiments",
-    "experiment": "/experiments?name=hotter", "off-policy": "/off-policy?candidate=home:+plackett_luce+temperature+0.3", "data": "/data",
-    "operations": "/operations",
-}  # fmt: skip
+FILMS_RUN = "GENRE_FILMS"
+"""The folder of a run on MovieLens-100K: pictures of films say more than those of the synthetic world."""
 SHOWN = "GENRE_SCREENSHOTS"
 
 
@@ -49,9 +46,20 @@ def log_in(page: Any, address: str, token: str) -> None:
     page.get_by_role("heading", name="Overview").wait_for()
 
 
-def visit(page: Any, shop: tuple[str, str], name: str) -> None:
-    """One of PAGES; a request is reached by its link, as its id is another one every time."""
-    page.goto(shop[0] + PAGES.get(name, "/requests"))
+def pages(user: str = "0001", item: str = "007", rule: str = "2: cheap first") -> dict[str, str]:
+    """Every page with something on it."""
+    return {
+        "overview": "", "surfaces": f"/surfaces?surface=home&user={user}&rule={rule}", "requests": "/requests", "users": "/users",
+        "user": f"/users?user={user}", "items": "/items", "item": f"/items?item={item}", "models": "/models",
+        "experiments": "/experiments", "experiment": "/experiments?name=hotter",
+        "off-policy": "/off-policy?candidate=home: plackett_luce temperature 0.3", "data": "/data", "operations": "/operations",
+        "request": "/requests",
+    }  # fmt: skip
+
+
+def visit(page: Any, address: str, name: str, path: str) -> None:
+    """A request is reached by its link, as its id is another one every time."""
+    page.goto(address + path)
     if name == "request":
         page.locator("a.mono").first.click()
         page.get_by_role("heading", name="Stage by stage").wait_for()
@@ -131,8 +139,8 @@ def test_axe_finds_nothing_serious(browser: Any, shop: tuple[str, str], size: st
     page.goto(f"{shop[0]}/login")
     found = {"login": serious(axe.run(page))}
     log_in(page, *shop)
-    for name in [*PAGES, "request"]:
-        visit(page, shop, name)
+    for name, path in pages().items():
+        visit(page, shop[0], name, path)
         found[name] = serious(axe.run(page))
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the {size} window"
     page.close()
@@ -146,13 +154,29 @@ def serious(results: Any) -> list[str]:
 
 
 @pytest.mark.skipif(SHOWN not in os.environ, reason=f"set {SHOWN} to the folder for pictures of every page")
-@pytest.mark.parametrize("size", SIZES)
-def test_pictures_of_every_page(browser: Any, shop: tuple[str, str], size: str) -> None:
-    page, _ = window(browser, size)
-    page.goto(f"{shop[0]}/login")
-    keep(page, "login", size)
-    log_in(page, *shop)
-    for name in [*PAGES, "request"]:
-        visit(page, shop, name)
-        keep(page, name, size)
-    page.close()
+def test_pictures_of_every_page(browser: Any, small_run: Run, tmp_path: Path) -> None:
+    films = os.environ.get(FILMS_RUN)
+    run, token = open_shop(Run(Path(films)) if films else small_run, tmp_path / "shop", FILMS if films else GOODS)
+    found = pages("7", "172", "2: recent films first") if films else pages()
+    with listening(run, BundleEngine.load) as server:
+        for size in SIZES:
+            page, _ = window(browser, size)
+            page.goto(f"{server}/dashboard/login")
+            keep(page, "login", size)
+            log_in(page, f"{server}/dashboard", token)
+            if size == "wide":
+                copy_the_store(page, f"{server}/dashboard")
+            for name, path in found.items():
+                visit(page, f"{server}/dashboard", name, path)
+                keep(page, name, size)
+            page.close()
+
+
+def copy_the_store(page: Any, address: str) -> None:
+    """A job, seen to its end."""
+    page.goto(f"{address}/operations")
+    page.get_by_label("Job").select_option("copy the store")
+    page.get_by_role("button", name="Start").click()
+    while not page.get_by_text("done", exact=True).count():
+        page.wait_for_timeout(200)
+        page.goto(f"{address}/operations")

@@ -98,7 +98,7 @@ def _last_line(log: Path) -> str:
     with log.open("rb") as handle:
         handle.seek(max(0, log.stat().st_size - TAIL))
         lines = handle.read().decode(errors="replace").replace("\r", "\n").split("\n")
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+    return next((line.strip()[:160] for line in reversed(lines) if line.strip()), "")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ class OffPolicyView:
         candidates: policies that may be asked about; `candidate` is the one that was.
         logged: the reward of what was logged; `truth` what an experiment has told since.
         weights: histogram of importance weights; `effective` is the effective sample size of `lists` lists.
+        advice: the verdict, which `warnings` say how far to believe.
     """
 
     frame: Frame
@@ -52,6 +53,7 @@ class OffPolicyView:
     weights: tuple[Bin, ...] = ()
     truth: Estimate | None = None
     advice: str = ""
+    warnings: tuple[str, ...] = ()
     advice_state: State = "idle"
 
     @property

@@ -123,7 +123,7 @@ def _metrics(file: Path) -> tuple[tuple[str, str], ...]:
 
 def _figure(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{value['mean']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
+        return f"{value['mean']:.4f} ({value['low']:.4f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{value['high']:.4f})"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

@@ -66,13 +66,18 @@ def view(desk: Desk, names: tuple[str, ...], chosen: str, logged: Logged, found:
     weak = found.overlap.effective < FEW
     lines = tuple(Estimate(one.name, one.value.mean, one.value.low, one.value.high, SAID[one.name], not weak) for one in found.lines)
     base = Estimate("(logged)", found.logged.mean, found.logged.low, found.logged.high, "what the log itself earned")
-    verdict = ". ".join([found.verdict, *found.overlap.warnings])
-    mood = next(state for word, state in MOODS.items() if verdict.startswith(word))
+    verdict = capital(found.verdict)
+    mood = next(state for word, state in MOODS.items() if found.verdict.startswith(word))
     weights = tuple(Bin(label, n) for label, n in weight_bars(logged.weight_R))
     return OffPolicyView(
         desk.frame(), names, chosen, "clicks a list", base, lines, found.requests, found.overlap.effective, found.overlap.largest,
-        weights, None, verdict[0].upper() + verdict[1:], mood,
+        weights, None, verdict, tuple(map(capital, found.overlap.warnings)), mood,
     )  # fmt: skip
+
+
+def capital(sentence: str) -> str:
+    """The same, as it begins a line."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def candidates(engine: BundleEngine, surfaces: set[str]) -> dict[str, tuple[str, Policy]]:

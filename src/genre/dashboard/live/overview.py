@@ -6,6 +6,7 @@ import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -46,7 +47,7 @@ def fill(desk: Desk) -> OverviewView:
     )  # fmt: skip
 
 
-def _told(connection: sa.Connection) -> list[dict[str, object]]:
+def _told(connection: sa.Connection) -> list[dict[str, Any]]:
     chosen = sa.select(traces.c.trace).order_by(traces.c.time.desc()).limit(TRACES)
     return [orjson.loads(zlib.decompress(packed)) for packed in connection.execute(chosen).scalars()]
 
@@ -116,18 +117,20 @@ def _latency(sample: Sample, edges: np.ndarray) -> Chart:
     return Chart("Milliseconds of an answer over time", tuple(map(float, edges[:-1])), series, "ms")
 
 
-def _stages(desk: Desk, told: Sequence[dict[str, object]]) -> tuple[StageLine, ...]:
+def _stages(desk: Desk, told: Sequence[dict[str, Any]]) -> tuple[StageLine, ...]:
     """Times of stages are of the newest traces; a deadline is the whole list's."""
     took, failed = defaultdict(list), Counter[str]()
     for trace in told:
         spent, broken = trace["ms"], trace["degraded"]
-        assert isinstance(spent, dict)
         for stage, ms in spent.items():
             took[stage].append(ms)
         failed.update(broken if isinstance(broken, dict) else ())
     deadlines = [] if desk.bundled is None else [one.settings.deadline_ms for one in desk.bundled.placements.values()]
+    longest: dict[str, float] = max((trace["ms"] for trace in told), key=len, default={})
+    order = sorted(took, key=lambda stage: (stage == "total", list(longest).index(stage) if stage in longest else len(longest)))
     lines = []
-    for stage, times in took.items():
+    for stage in order:
+        times = took[stage]
         p50, p95, p99 = (float(at) for at in np.quantile(times, (0.5, 0.95, 0.99)))
         lines.append(StageLine(stage, p50, p95, p99, failed[stage] / len(told), min(deadlines, default=None) if stage == "total" else None))
     lines += [StageLine(stage, None, None, None, n / len(told)) for stage, n in failed.items() if stage not in took]

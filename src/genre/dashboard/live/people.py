@@ -10,7 +10,7 @@ from genre.serving.contract import PastEvent
 from genre.serving.store import events
 from genre.serving.store.schema import events as log
 
-SHOWN = 50
+SHOWN = 25
 """Events of a history that a page shows."""
 
 
