@@ -82,7 +82,7 @@ class LoopReport:
         """What a ranking metric on the log said of the new model."""
         now, new, by = self.update.current, self.update.candidate, self.update.difference
         return (
-            f"ndcg@10 on the newest events, some of them clicks on what popularity had shown: popular {now}, personal {new}, "
+            f"ndcg@10 on the newest clicks, all of them on what popularity had shown: popular {now}, personal {new}, "
             f"difference {by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f})"
         )
 
