@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from genre.demo.loop import LoopConfig, run_loop
-from genre.demo.report import Claim, LoopReport
+from genre.demo.report import TELLING, Claim, LoopReport
 
 
 def main() -> None:
@@ -57,7 +57,14 @@ def whole(found: LoopReport) -> None:
 def line(seed: int, found: LoopReport) -> list[str]:
     """One of several."""
     claims = [said(claim) for claim in found.claims]
-    return [str(seed), *claims, "yes" if found.agree else "no", f"{found.off_policy.overlap.effective:,.0f}", f"{found.seconds:.0f}"]
+    return [str(seed), *claims, verdict(found), f"{found.off_policy.overlap.effective:,.0f}", f"{found.seconds:.0f}"]
+
+
+def verdict(found: LoopReport) -> str:
+    """Whether they agree, where that says anything."""
+    if found.off_policy.overlap.effective < TELLING:
+        return "cannot tell"
+    return "yes" if found.agree else "no"
 
 
 def said(claim: Claim) -> str:

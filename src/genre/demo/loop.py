@@ -41,7 +41,7 @@ class LoopConfig(Settings):
     """Of a list. The longer it is, the less likely one policy shows what the other would have shown."""
     rounds: PositiveInt = 2
     """Lists that everybody asks for while estimates and tests are made."""
-    temperature: PositiveFloat = 1.5
+    temperature: PositiveFloat = 2.5
     """Of the policy, the same for both models: what is never shown, no log can judge."""
     seed: int = 0
 

@@ -16,6 +16,10 @@ Table = tuple[str, list[str], list[list[str]]]
 """A caption, a header, rows."""
 
 
+TELLING = 25
+"""Effective lists below which an estimate's agreement with anything says nothing."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """An answer to "how much better is it?": clicks of control and treatment, the lift with its 95 % interval as shares of control."""
@@ -74,6 +78,8 @@ class LoopReport:
     def conclusion(self) -> str:
         """In a line."""
         told, measured = self.claims[:2]
+        if self.off_policy.overlap.effective < TELLING:
+            return f"the log could not tell beforehand ({told.low:+.0%} to {told.high:+.0%}); measured: {measured.lift:+.1%}"
         agree = "agree" if self.agree else "DISAGREE: the interval of their difference leaves out zero"
         return f"told before: {told.lift:+.1%}; measured: {measured.lift:+.1%}; they {agree}"
 
@@ -82,7 +88,7 @@ class LoopReport:
         """What a ranking metric on the log said of the new model."""
         now, new, by = self.update.current, self.update.candidate, self.update.difference
         return (
-            f"ndcg@10 on the newest events, some of them clicks on what popularity had shown: popular {now}, personal {new}, "
+            f"ndcg@10 on the newest clicks, all of them on what popularity had shown: popular {now}, personal {new}, "
             f"difference {by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f})"
         )
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ TOGETHER = 100
 """Visitors who ask before the first of them clicks."""
 AT_ONCE = 4
 """Requests under way."""
+
+Answered = tuple[RecommendResponse, float]
+"""A list, and when it came."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +85,27 @@ class Visitors:
 
     def _visit(self, block: int, pool: ThreadPoolExecutor) -> tuple[Ints, Floats, Floats, npt.NDArray[np.str_], npt.NDArray[np.str_], int]:
         visit = self._visits[block]
-        lists = [*pool.map(self._ask, visit.user_idx_B.tolist())]
+        asked = [*pool.map(self._ask, visit.user_idx_B.tolist())]
+        lists = [shown for shown, _ in asked]
         item_BS = np.full((len(lists), self.places), PAD)
         for b, shown in enumerate(lists):
             item_BS[b, : len(shown.items)] = [self._items[item.item_id] for item in shown.items]
         chance_BS = self.world.click_probability(visit.user_idx_B, visit.state, np.maximum(item_BS, 0))
         clicked_BS = visit.answer(item_BS, self._rng).clicked_BS
-        self.client.send(self._clicks(lists, visit.user_idx_B, clicked_BS))
+        self.client.send(self._clicks(asked, visit.user_idx_B, clicked_BS))
         variants, models = np.array([shown.variant or "" for shown in lists]), np.array([shown.model for shown in lists])
         expected_B = np.where(item_BS == PAD, 0.0, chance_BS).sum(axis=1)
         return visit.user_idx_B, clicked_BS.sum(axis=1), expected_B, variants, models, sum(shown.degraded for shown in lists)
 
-    def _ask(self, user: int) -> RecommendResponse:
-        return self.client.recommend(self._names[user], self.places, surface=self.surface)
+    def _ask(self, user: int) -> Answered:
+        return self.client.recommend(self._names[user], self.places, surface=self.surface), time.time()
 
-    def _clicks(self, lists: Sequence[RecommendResponse], user_idx_B: Ints, clicked_BS: npt.NDArray[np.bool_]) -> list[EventIn]:
+    def _clicks(self, asked: Sequence[Answered], user_idx_B: Ints, clicked_BS: npt.NDArray[np.bool_]) -> list[EventIn]:
+        """Clicks happen when a list is looked at, though they are told together."""
         return [
             EventIn(
-                event_id=uuid.uuid4().hex, type="click", user_id=self._names[user_idx_B[b]], item_id=lists[b].items[s].item_id,
-                request_id=lists[b].request_id, position=s + 1, surface=self.surface,
+                event_id=uuid.uuid4().hex, type="click", user_id=self._names[user_idx_B[b]], item_id=asked[b][0].items[s].item_id,
+                request_id=asked[b][0].request_id, position=s + 1, surface=self.surface, time=asked[b][1],
             )
             for b, s in np.argwhere(clicked_BS).tolist()
         ]  # fmt: skip
