@@ -56,6 +56,7 @@ class RequestDetails(Wire):
     user_id: str | None = None
     session_id: str | None = None
     surface: str
+    experiment: str | None = None
     variant: str | None = None
     model: str
     policy: str
