@@ -78,7 +78,7 @@ class SmallEngine:
         if unknown := changes.keys() - {"fallback"}:
             raise RequestError(min(unknown), "there is no such setting")
         other = copy.copy(self)
-        other.first = tuple(changes["fallback"])
+        other.first = tuple(changes.get("fallback", ()))
         return other
 
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:

@@ -62,6 +62,10 @@ exposures = Table(
     Column("experiment", String),
     Index("uq_exposures_request_id", "request_id", unique=True),
     Index("ix_exposures_unit_time", "unit", "time"),
+    Index(
+        "ix_exposures_experiment_seq", "experiment", "seq",
+        sqlite_where=sa.text("experiment IS NOT NULL"), postgresql_where=sa.text("experiment IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )  # fmt: skip
 """Lists shown. `unit` is what experiments randomise and histories belong to: `user:ID`, `session:ID` or `anonymous`."""

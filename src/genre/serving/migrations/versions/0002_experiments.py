@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """A table, and a column of the exposures."""
+    """A table, and a column of the exposures with an index that holds only lists of experiments."""
     op.create_table(
         "experiments",
         sa.Column("experiment", sa.String, nullable=False),
@@ -19,9 +19,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("experiment", name="pk_experiments"),
     )
     op.add_column("exposures", sa.Column("experiment", sa.String))
+    taken = sa.text("experiment IS NOT NULL")
+    op.create_index("ix_exposures_experiment_seq", "exposures", ["experiment", "seq"], sqlite_where=taken, postgresql_where=taken)
 
 
 def downgrade() -> None:
     """As before."""
+    op.drop_index("ix_exposures_experiment_seq", "exposures")
     op.drop_column("exposures", "experiment")
     op.drop_table("experiments")
