@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from small_engine import SmallEngine
-from test_api import eventually, publish
+from test_api import api, eventually, publish, run  # noqa: F401
 
 from genre.serving.app import create_app
 from genre.serving.project import Project
@@ -139,3 +139,111 @@ def test_every_replica_hears_of_a_start_and_of_a_stop(serve: Server) -> None:
     assert other.post("/v1/admin/experiments", json=DEFINED).status_code == 409, "a name is given once"
     actions = [line["action"] for line in one.get("/v1/admin/audit").json()["lines"]]
     assert actions[:2] == ["stop experiment", "start experiment"]
+
+
+def crowd(api: TestClient, n: int, deed: Callable[[str, int], str | None]) -> dict[str, str]:
+    """People who are shown a list and then do something; who saw what."""
+    arms = {f"u{at}": ask(api, f"u{at}")["variant"] for at in range(n)}
+    deeds = [(user, deed(arm, at)) for at, (user, arm) in enumerate(arms.items())]
+    sent = [{"event_id": user, "type": kind, "user_id": user, "item_id": "i7"} for user, kind in deeds if kind is not None]
+    api.post("/v1/events", json=sent).raise_for_status()
+    logged(api, n)
+    return arms
+
+
+def test_the_report_counts_what_was_served_and_what_came_of_it(serve: Server) -> None:
+    api = serve()
+    start(api)
+    report = "/v1/admin/experiments/first/report"
+    early = api.get(report)
+    assert (early.status_code, "shown to nobody yet" in early.json()["detail"]) == (409, True)
+    arms = crowd(api, 120, lambda arm, at: "click" if at % 2 or arm == "new" else None)
+    body = api.get(report).json()
+    assert body["units"] == {arm: sum(seen == arm for seen in arms.values()) for arm in ("now", "new")}
+    (clicks,) = (found for found in body["comparisons"] if found["metric"] == "clicks")
+    usual = [at % 2 for at, arm in enumerate(arms.values()) if arm == "now"]
+    assert clicks["control"] == pytest.approx(sum(usual) / len(usual))
+    assert clicks["treatment"] == 1.0
+    assert clicks["anytime"]["low"] > 0, "twice the clicks are seen in a crowd"
+    assert (body["verdict"], body["split"], body["crossed"]) == ("hold", "as planned", 0)
+    assert any("at least 7" in reason for reason in body["reasons"]), "a week has not passed"
+
+    two = [next(user for user, seen in arms.items() if seen == arm) for arm in ("now", "new")]
+    api.post("/v1/users:merge", json={"from_user_id": two[0], "into_user_id": two[1]}).raise_for_status()
+    merged = api.get(report).json()
+    assert (merged["crossed"], sum(merged["units"].values())) == (1, 118), "who saw both is in neither"
+
+    api.post("/v1/admin/experiments/first:stop", json={"reason": "enough"}).raise_for_status()
+    api.post("/v1/events", json=[{"event_id": "late", "type": "click", "user_id": "u5", "item_id": "i7"}]).raise_for_status()
+    assert api.get(report).json()["comparisons"] == merged["comparisons"], "what comes later counts no more"
+
+
+def test_an_experiment_stops_by_itself_when_a_guardrail_breaks(serve: Server) -> None:
+    api = serve(guard_minutes=0.005)
+    start(api)
+    crowd(api, 120, lambda arm, at: "hide" if arm == "new" and at % 8 else "click")
+    assert eventually(lambda: api.get("/v1/admin/experiments/first").json()["status"] == "stopped", 30)
+    assert "guardrail hiding is broken by new" in api.get("/v1/admin/experiments/first").json()["reason"]
+    assert eventually(lambda: ask(api, "u1")["variant"] is None)
+    line = api.get("/v1/admin/audit").json()["lines"][0]
+    assert (line["actor"], line["action"]) == ("guardrails", "stop experiment")
+    assert api.get("/v1/admin/experiments/first/report").json()["guardrails"][0]["state"] == "broken"
+
+
+@pytest.mark.parametrize("switch", ["setting", "guardrail"])
+def test_that_can_be_left_to_people(serve: Server, switch: str) -> None:
+    api = serve(guard_minutes=0 if switch == "setting" else 0.005)
+    start(api, guardrails={"hiding": {**DEFINED["guardrails"]["hiding"], "stop": switch == "setting"}})
+    crowd(api, 120, lambda arm, at: "hide" if arm == "new" and at % 8 else "click")
+    assert api.get("/v1/admin/experiments/first/report").json()["guardrails"][0]["state"] == "broken"
+    assert not eventually(lambda: api.get("/v1/admin/experiments/first").json()["status"] != "running", 1.0)
+
+
+def test_slow_answers_and_degraded_ones_are_guarded_by_the_log_alone(serve: Server) -> None:
+    api = serve()
+    metrics = {**DEFINED["metrics"], "degraded": {"use": "degraded"}}
+    rails = {"slow": {"use": "latency"}, "narrow": {"use": "coverage"}, "down": {"use": "metric", "metric": "degraded"}}
+    start(api, metrics=metrics, guardrails=rails)
+    crowd(api, 120, lambda arm, at: "click" if at % 2 else None)
+    with project(api).database.write() as connection:  # the log of a day on which the new arm was slow and half broken
+        new = (exposures.c.variant == "new") & (exposures.c.seq % 4 != 0)
+        connection.execute(exposures.update().where(new).values(ms=500.0, degraded=["model"]))
+    found = {rail["name"]: rail for rail in api.get("/v1/admin/experiments/first/report").json()["guardrails"]}
+    assert {name: rail["state"] for name, rail in found.items()} == {"slow": "broken", "down": "broken", "narrow": "ok"}
+    assert "500 ms" in found["slow"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "told"),
+    [
+        ({"surface": "nowhere"}, 422, "surface: there is no surface 'nowhere'"),
+        ({"variants": {"now": {}, "new": {"serve": {"fallbak": []}}}}, 422, "variants.new.serve.fallbak: there is no such setting"),
+        ({"variants": {"now": {}, "new": {"serve": {"model": 7}}}}, 422, "variants.new.serve.model: is the name of a published model"),
+        ({"variants": {"now": {}, "new": {"serve": {"model": "000009"}}}}, 409, "there is no model '000009'; registered: 000002, 000001"),
+        ({"variants": {"now": {}}}, 422, "variants: "),
+        ({"primary": "sales"}, 422, "primary is 'sales', which is no metric; one of clicks, hides"),
+        ({"logs": {"events": "/etc/passwd"}}, 422, "logs: leave them out"),
+        ({"metrics": {"clicks": {"use": "mean", "event": "klick"}}}, 422, "there is no event type 'klick'; did you mean 'click'?"),
+    ],
+)  # fmt: skip
+def test_a_definition_that_cannot_be_served_is_refused(api: TestClient, changed: dict[str, Any], status: int, told: str) -> None:
+    reply = api.post("/v1/admin/experiments", json={**DEFINED, **changed})
+    assert (reply.status_code, told in reply.json()["detail"]) == (status, True), reply.text
+    assert api.get("/v1/admin/experiments").json() == {"experiments": []}
+
+
+def test_who_is_not_known(api: TestClient) -> None:
+    for reply in (
+        api.get("/v1/admin/experiments/last"),
+        api.get("/v1/admin/experiments/last/report"),
+        api.post("/v1/admin/experiments/last:stop", json={"reason": "why"}),
+    ):
+        assert (reply.status_code, reply.json()["detail"]) == (404, "there is no experiment 'last'")
+
+
+def test_an_arm_whose_model_is_damaged_keeps_the_experiment_from_running(api: TestClient, run: Path) -> None:
+    start(api, variants={"now": {}, "new": {"serve": {"model": "000002"}}})
+    (run / "models" / "000002" / "items.json").write_text("[]")
+    with TestClient(create_app(ServeSettings(runs=[run], follow_seconds=0.05), SmallEngine.load)) as other:
+        assert ask(other, "u1")["variant"] is None
+        assert not other.get("/v1/admin/experiments/first").json()["serves"]
