@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from genre.bundle import Bundle, seal
 from genre.serving.contract import (
@@ -45,6 +46,7 @@ class SmallEngine:
         self.version = version
         self.items = {item: ItemIn(item_id=item, attributes={"title": item.upper()}) for item in items}
         self.seen: Counter[str] = Counter()
+        self.first: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     @classmethod
@@ -58,6 +60,7 @@ class SmallEngine:
         seen = {event.item_id for event in history}
         with self._lock:
             order = sorted((item for item in self.items.values() if item.available), key=lambda item: -self.seen[item.item_id])
+        order.sort(key=lambda item: item.item_id not in self.first)
         trace.candidates = {"popular": [item.item_id for item in order]}
         trace.dropped = {"seen": [item for item in trace.candidates["popular"] if item in seen]}
         trace.item_ids = [item.item_id for item in order if item.item_id not in {*seen, *request.exclude}][: request.n]
@@ -69,6 +72,14 @@ class SmallEngine:
             for item, at, score in zip(trace.item_ids, trace.positions, trace.scores, strict=True)
         ]
         return RecommendResponse(request_id=trace.request_id, items=shown, model=self.version, policy="greedy"), trace
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        self._trace(surface, None, None, 0.0)
+        if unknown := changes.keys() - {"fallback"}:
+            raise RequestError(min(unknown), "there is no such setting")
+        other = copy.copy(self)
+        other.first = tuple(changes.get("fallback", ()))
+        return other
 
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         trace = self._trace(request.surface, request.user_id, request.session_id, now)

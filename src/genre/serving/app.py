@@ -16,7 +16,7 @@ from genre.serving.answering import TITLES, Blame, Problem
 from genre.serving.observability import Observed
 from genre.serving.openapi import document
 from genre.serving.project import Loader
-from genre.serving.routes import admin, events, health, items, lists, users
+from genre.serving.routes import admin, events, experiments, health, items, lists, users
 from genre.serving.server import Server
 from genre.serving.settings import ServeSettings
 from genre.serving.store.database import Unavailable
@@ -38,7 +38,7 @@ def create_app(settings: ServeSettings, load: Loader) -> FastAPI:
 
     app = FastAPI(title="GENRE", version=VERSION, lifespan=lifespan, docs_url="/docs", redoc_url=None)
     app.state.server = server
-    for topic in (lists, events, items, users, admin, health):
+    for topic in (lists, events, items, users, admin, experiments, health):
         app.include_router(topic.router)
     app.openapi = document(app)  # type: ignore[method-assign]
     app.add_exception_handler(Problem, _problem)

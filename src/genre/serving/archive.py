@@ -21,6 +21,7 @@ ARCHIVE = "logs"
 CHUNK = 50_000
 COLUMNS: dict[str, dict[str, Any]] = {
     "exposures": {
+        "experiment": pl.String,
         "request_id": pl.String, "time": pl.Float64, "kind": pl.String, "unit": pl.String, "user_id": pl.String, "session_id": pl.String,
         "surface": pl.String, "variant": pl.String, "model": pl.String, "policy": pl.String, "item_ids": pl.List(pl.String),
         "positions": pl.List(pl.Int32), "propensities": pl.List(pl.Float64), "scores": pl.List(pl.Float64), "context": pl.String,

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from genre.serving.contract import (
 from genre.serving.cursor import read_cursor, write_cursor
 from genre.serving.hydrating import Barred, barred, hydrated, restrict
 from genre.serving.listing import Listing
-from genre.serving.placement import Placement, chosen, placements_of
+from genre.serving.placement import Placement, chosen, placements_of, varied
 from genre.serving.ranking import ranked
 from genre.serving.retrieval import Plans
 from genre.serving.rules import Place
@@ -98,6 +99,12 @@ class BundleEngine:
             timings=trace.ms if request.debug else None,
         )  # fmt: skip
         return response, trace
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        """See contract.Engine.varied."""
+        other = copy.copy(self)
+        other.placements = {**self.placements, surface: varied(chosen(self.placements, surface), changes)}
+        return other
 
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         """See contract.Engine.rank."""

@@ -12,13 +12,15 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from genre.serving.contract import Engine, PastEvent
+from genre.serving.contract import Engine, PastEvent, RecommendRequest
 from genre.serving.following import Following
+from genre.serving.guarding import Guarding
+from genre.serving.live import Arm, Live
 from genre.serving.observability import ERRORS, LOADS, MODEL, STORE_UP, WAITING, log
 from genre.serving.settings import ServeSettings, open_store
 from genre.serving.shadowing import Shadowing
 from genre.serving.shown import ShownLists
-from genre.serving.store import events, exposures, keys, registry
+from genre.serving.store import events, experiments, exposures, keys, registry
 from genre.serving.store.database import Unavailable
 from genre.serving.store.writer import Writer
 
@@ -41,6 +43,8 @@ class Project:
         self.keys: dict[str, keys.Key] = {}
         self.serving: Following | None = None
         self.shadow: Following | None = None
+        self.live = Live(settings.hold_out, self._loaded)
+        self.guarding = Guarding(self.database, self.writer, self.name, 60 * settings.guard_minutes)
         self._load = load
         self._guarded: bool | None = None
         self._revision = -1
@@ -59,19 +63,21 @@ class Project:
             log.error("the store is away", project=self.name, reason=str(error))
         self.look()
         self._thread.start()
+        self.guarding.start()
 
     def stop(self) -> None:
         """Write what waits, then let go of everything."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self.guarding.stop()
         self.shadowing.close()
         self.shown.flush()
         self.writer.close()
         self.database.close()
 
     def look(self) -> None:
-        """Once: who serves, which keys are good, what changed, what happened. Says so and goes on if the store is away."""
+        """Once: who serves, which keys are good, which experiments run, what happened. Says so and goes on if the store is away."""
         try:
             with self.database.read() as connection:
                 self.keys = keys.valid(connection)
@@ -79,9 +85,9 @@ class Project:
                 roles = registry.now(connection)
                 if roles.revision != self._revision or self.serving is None:
                     self._switch(connection, roles)
-                for following in (self.serving, self.shadow):
-                    if following is not None:
-                        following.catch_up(connection)
+                self.live.look(connection, self.serving)
+                for following in filter(None, {self.serving, self.shadow, *self.live.models.values()}):
+                    following.catch_up(connection)
             STORE_UP.labels(self.name).set(1)
         except Unavailable as error:
             STORE_UP.labels(self.name).set(0)
@@ -125,9 +131,9 @@ class Project:
             Unavailable: nothing was written.
         """
         done = await self.write(work)
-        if self.serving is not None:
+        for following in filter(None, {self.serving, *self.live.models.values()}):
             try:
-                await asyncio.to_thread(self._ask, self.serving.catch_up)
+                await asyncio.to_thread(self._ask, following.catch_up)
             except Unavailable:  # it is written: the engine will hear of it with the next look
                 log.warning("the store is away", project=self.name)
         return done
@@ -141,6 +147,17 @@ class Project:
             return await asyncio.wait_for(self.read(ask), 0.3), None
         except (Unavailable, TimeoutError) as error:
             return (), str(error) or "the store took too long"
+
+    async def arm(self, asked: RecommendRequest) -> Arm | None:
+        """The arm of an experiment that answers; None where there is none, and while it is not known what was shown before."""
+        unit = events.unit_of(asked.user_id, asked.session_id)
+        if unit == events.ANONYMOUS or not self.live.on(asked.surface):
+            return None
+        try:
+            into, seen = await asyncio.wait_for(self.read(functools.partial(experiments.first_shown, unit=unit)), 0.3)
+        except (Unavailable, TimeoutError):
+            return None
+        return self.live.arm(asked.surface, into, seen, time.time())
 
     def _ask(self, question: Callable[[sa.Connection], T]) -> T:
         with self.database.read() as connection:

@@ -155,8 +155,8 @@ async def promote(request: Request) -> Response:
     project = _admin(request)
     body = await read(request, ModelBody, project.settings.limits)
     registered = await _changed(project, lambda connection: registry.get(connection, body.model))
-    await _verified(project.run / registered["path"])
-    return answer(_roles(await _changed(project, lambda connection: registry.promote(connection, body.model, *_who(request)))))
+    await verified(project.run / registered["path"])
+    return answer(_roles(await _changed(project, lambda connection: registry.promote(connection, body.model, *who(request)))))
 
 
 @router.post(
@@ -165,7 +165,7 @@ async def promote(request: Request) -> Response:
 async def rollback(request: Request) -> Response:
     """A second rollback goes one further down."""
     project = _admin(request)
-    return answer(_roles(await _changed(project, lambda connection: registry.rollback(connection, *_who(request)))))
+    return answer(_roles(await _changed(project, lambda connection: registry.rollback(connection, *who(request)))))
 
 
 @router.put(
@@ -176,14 +176,14 @@ async def put_shadow(request: Request) -> Response:
     """It is asked what is asked, compared and not shown."""
     project = _admin(request)
     body = await read(request, ModelBody, project.settings.limits)
-    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, body.model, *_who(request)))))
+    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, body.model, *who(request)))))
 
 
 @router.delete("/v1/admin/shadow", **documented("Watch no model", "admin", scope="admin", answer=RolesAnswer))
 async def delete_shadow(request: Request) -> Response:
     """What was compared is kept."""
     project = _admin(request)
-    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, None, *_who(request)))))
+    return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, None, *who(request)))))
 
 
 @router.get(
@@ -213,7 +213,7 @@ async def make_key(request: Request) -> Response:
     """The token is in the answer, and never again anywhere."""
     project = _admin(request)
     body = await read(request, KeyBody, project.settings.limits)
-    key_id, token = await project.write(lambda connection: keys.create(connection, body.name, body.scopes, body.per_second, *_who(request)))
+    key_id, token = await project.write(lambda connection: keys.create(connection, body.name, body.scopes, body.per_second, *who(request)))
     return answer(NewKey(key_id=key_id, token=token), 201, {"cache-control": "no-store"})
 
 
@@ -221,7 +221,7 @@ async def make_key(request: Request) -> Response:
 async def revoke_key(request: Request, key_id: Annotated[Id, Path()]) -> Response:
     """Noticed by every worker within two seconds."""
     project = _admin(request)
-    if not await project.write(lambda connection: keys.revoke(connection, key_id, *_who(request))):
+    if not await project.write(lambda connection: keys.revoke(connection, key_id, *who(request))):
         raise Problem(404, "there is no such key, or it is revoked already")
     return Response(status_code=204)
 
@@ -234,7 +234,7 @@ async def backup(request: Request) -> Response:
         made = await asyncio.to_thread(back_up, project.database, project.run / "backups")
     except ValueError as error:
         raise Problem(409, str(error)) from error
-    actor, request_id = _who(request)
+    actor, request_id = who(request)
     await project.write(lambda connection: record(connection, actor, "backup", made.file.name, request_id))
     return answer(BackupAnswer(file=str(made.file.relative_to(project.run)), bytes=made.bytes, sha256=made.sha256), 201)
 
@@ -252,7 +252,8 @@ def _admin(request: Request) -> Project:
     return project
 
 
-def _who(request: Request) -> tuple[str, str]:
+def who(request: Request) -> tuple[str, str]:
+    """Actor and request, for the audit log."""
     state = request.scope["state"]
     return (f"key {state['key']}" if "key" in state else "api without a key"), state["request_id"]
 
@@ -268,7 +269,12 @@ async def _changed(project: Project, change: Callable[[sa.Connection], T]) -> T:
         raise Problem(409, str(error)) from error
 
 
-async def _verified(folder: pathlib.Path) -> None:
+async def verified(folder: pathlib.Path) -> None:
+    """A bundle's files are whole.
+
+    Raises:
+        Problem: 409.
+    """
     try:
         await asyncio.to_thread(Bundle.open, folder)
     except (BundleError, OSError) as error:

@@ -56,6 +56,7 @@ class RequestDetails(Wire):
     user_id: str | None = None
     session_id: str | None = None
     surface: str
+    experiment: str | None = None
     variant: str | None = None
     model: str
     policy: str
@@ -105,10 +106,15 @@ async def recommend(request: Request) -> Response:
     project: Project = server.admit(request, "read")
     asked = await read(request, RecommendRequest, server.limits)
     serving, history, missing = await _ready(project, asked)
+    arm = await project.arm(asked) if missing is None else None
+    engine = serving.engine if arm is None else arm.engine
     try:
-        shown, trace = serving.engine.recommend(asked, history, time.time())
+        shown, trace = engine.recommend(asked, history, time.time())
     except RequestError as error:
         raise Problem.invalid(error) from error
+    if arm is not None:
+        trace.experiment, trace.variant = arm.experiment, arm.variant
+        shown = shown.model_copy(update={"variant": arm.variant})
     if project.shadow is not None:
         project.shadowing.offer(project.shadow.engine, project.shadow.model, asked, history, shown, trace.ms.get("total", 0.0))
     _log(project, trace, "recommend", asked, missing)

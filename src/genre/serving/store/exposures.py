@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from genre.serving.contract import Trace
 from genre.serving.store.events import canonical
+from genre.serving.store.experiments import log_first_shows
 from genre.serving.store.inserting import Row, insert_new
 from genre.serving.store.schema import exposures, traces
 
@@ -35,6 +36,8 @@ def append(connection: sa.Connection, shown: Sequence[Shown]) -> int:
         for trace, *_ in shown
     ]
     insert_new(connection, traces, "request_id", packed)
+    arms = ("time", "experiment", "unit", "variant", "surface", "request_id")
+    log_first_shows(connection, [{name: row[name] for name in arms} for row in rows if row["experiment"] is not None])
     return insert_new(connection, exposures, "request_id", rows)
 
 

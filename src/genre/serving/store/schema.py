@@ -59,8 +59,13 @@ exposures = Table(
     Column("context", Json, nullable=False),
     Column("degraded", Json, nullable=False),
     Column("ms", Float),
+    Column("experiment", String),
     Index("uq_exposures_request_id", "request_id", unique=True),
     Index("ix_exposures_unit_time", "unit", "time"),
+    Index(
+        "ix_exposures_experiment_seq", "experiment", "seq",
+        sqlite_where=sa.text("experiment IS NOT NULL"), postgresql_where=sa.text("experiment IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )  # fmt: skip
 """Lists shown. `unit` is what experiments randomise and histories belong to: `user:ID`, `session:ID` or `anonymous`."""
@@ -97,7 +102,7 @@ assignments = Table(
     Index("ix_assignments_unit", "unit"),
     sqlite_autoincrement=True,
 )  # fmt: skip
-"""Who saw which variant of which experiment."""
+"""Who saw which variant of which experiment: one row a unit, of its first show."""
 
 catalogue = Table(
     "catalogue", metadata, _seq(),
@@ -179,6 +184,16 @@ comparisons = Table(
     sqlite_autoincrement=True,
 )  # fmt: skip
 """What the shadow would have shown beside what was shown."""
+
+experiments = Table(
+    "experiments", metadata,
+    Column("experiment", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("checked", Float, nullable=False),
+    Column("state", Json, nullable=False),
+)  # fmt: skip
+"""Experiments that run or ran: a definition that stays, and its course. `checked` is when a worker last looked at guardrails."""
 
 keys = Table(
     "keys", metadata,
