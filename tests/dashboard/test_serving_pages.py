@@ -251,9 +251,31 @@ def test_a_copy_of_the_store_is_made_as_a_job(admin: Visitor, project: tuple[Pat
 def test_an_experiment_that_cannot_start_says_why(admin: Visitor, project: tuple[Path, str]) -> None:
     (project[0] / "experiments").mkdir()
     (project[0] / "experiments" / "bad.yaml").write_text("variants: 3\n")
-    assert "bad.yaml" in admin.get("/experiments").text
-    assert "no such file" in admin.post("/experiments", "/experiments/start", {"name": "../../etc/passwd"}).text
-    assert "no such experiment" in admin.post("/experiments", "/experiments/stop", {"name": "x", "reason": "y"}).text
+    assert "bad.yaml: " in admin.get("/experiments").text
+    wrong = {
+        "{": "not YAML",
+        "[1]": "must be a mapping",
+        "a: &x [1]\nb: *x": "no aliases",
+        "x" * 20_001: "at most 20,000 characters",
+        "name: x\nvariants: {a: {}, b: {}}\nmetrics: {c: {use: rate, event: click}}\nprimary: d": "primary is &#39;d&#39;",
+        "name: x\nlogs: {events: /etc/passwd}": "leave them out",
+        "name: x\nsurface: nowhere\nvariants: {a: {}, b: {}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c": "there is no surface",
+        "name: x\nvariants: {a: {}, b: {serve: {model: '9'}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c": "there is no model",
+    }
+    for definition, why in wrong.items():
+        page = admin.post("/experiments", "/experiments/start", {"definition": definition}).text
+        assert "Not done: " in page and why in page, definition[:80]
+    assert (
+        "there is no definition experiments/passwd.yaml" in admin.post("/experiments", "/experiments/start", {"name": "../../passwd"}).text
+    )
+    assert "there is no experiment" in admin.post("/experiments", "/experiments/stop", {"name": "x", "reason": "y"}).text
+
+
+def test_an_experiment_is_started_from_what_was_written(admin: Visitor) -> None:
+    written = "name: x\nvariants: {a: {}, b: {serve: {fallback: [i3]}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c"
+    page = admin.post("/experiments", "/experiments/start", {"definition": written}).text
+    assert "x runs: every worker assigns by it" in page and "was shown to nobody yet" in page
+    assert "x is stopped" in admin.post("/experiments", "/experiments/stop", {"name": "x", "reason": "only a test"}).text
 
 
 def test_a_store_that_is_away_is_said_and_breaks_nothing(

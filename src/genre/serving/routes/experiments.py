@@ -152,7 +152,7 @@ async def start(request: Request) -> Response:
     project: Project = request.app.state.server.admit(request, "admin")
     body = await read(request, ExperimentBody, project.settings.limits)
     config = ExperimentConfig.model_validate(body.model_dump(mode="json"))
-    await _servable(project, config)
+    await servable(project, config)
     return answer(_line(project, await _done(project, lambda connection: experiments.start(connection, config, *who(request)))), 201)
 
 
@@ -202,8 +202,12 @@ async def stop(request: Request, name: ExperimentName) -> Response:
     return answer(_line(project, await _done(project, lambda connection: experiments.stop(connection, name, body.reason, *who(request)))))
 
 
-async def _servable(project: Project, config: ExperimentConfig) -> None:
-    """Every arm could be served: its model is sound, its surface is there, its settings hold."""
+async def servable(project: Project, config: ExperimentConfig) -> None:
+    """Every arm could be served: its model is sound, its surface is there, its settings hold.
+
+    Raises:
+        Problem: 409, 422 or 503, one cannot.
+    """
     serving = project.serving
     if serving is None:
         raise Problem(503, "no model is loaded yet; see /readyz", headers={"retry-after": "1"})
