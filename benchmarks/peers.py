@@ -98,14 +98,13 @@ it reads. "Cut" is who would have gone on after the CPU minutes it was given: it
 
 
 def install(environments: Path, names: list[str]) -> None:
-    """A virtual environment a peer, of this Python; the constraints keep torch to its CPU build."""
+    """A virtual environment a peer, of this Python."""
     for name in names:
         python = environments / name / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", "--clear", environments / name], check=True)
         subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", HERE / "peers" / f"{name}.txt",
-             "-c", ROOT / "constraints.txt"], check=True,
-        )  # fmt: skip
+            [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", HERE / "peers" / f"{name}.txt"], check=True
+        )
         print(f"{name}: {environments / name}", file=sys.stderr)
 
 

@@ -61,7 +61,13 @@ def fabricate(folder: Path, items: int, dim: int, content_dim: int, links: int, 
     hybrid.restore(sequential_state(hybrid, items, content_dim, rng))
     blend = BlendRanker(BlendRanker.Config(of=("transitions", "content", "hybrid")))
     blend.members = {"transitions": transitions, "content": content, "hybrid": hybrid}
-    blend.restore({"weight_M": np.array([1.0, 0.5, 1.0]), "scale_M": np.array([0.3, 0.1, 1.0]), "by_query": np.array([1], np.uint8)})
+    units = {
+        "weight_M": np.array([1.0, 0.5, 1.0]),
+        "centre_M": np.zeros(3),
+        "scale_M": np.array([0.3, 0.1, 1.0]),
+        "covariance_MM": np.eye(3),
+    }
+    blend.restore({**units, "by_query": np.array([1], np.uint8)})  # each query in its own units: the dearer way
     blend.save(folder / "ranker")
     for file in folder.glob("ranker/**/component.json"):
         write_search(file.parent)

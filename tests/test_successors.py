@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genre.fading import DAY
 from genre.sittings import sittings_E
 from genre.successors import Course, Successors, Target
 from genre.types import Histories
@@ -47,6 +48,13 @@ def test_what_was_had_before_is_asked_only_where_repeats_are_allowed() -> None:
     assert all(course.target_E.tolist() == [2, 1, 3, -1] for course in draws(histories, "entry", repeats=True))
     # A sitting of nothing but old items is passed over for the next that has a new one.
     assert all(course.target_E.tolist() == [2, 3, 3, -1] for course in draws(histories, "sitting", repeats=False))
+
+
+def test_with_a_half_life_a_target_that_old_is_asked_for_in_every_second_reading() -> None:
+    histories = Histories.of([[1, 2, 3], [1, 4]], [[0.0, 2 * DAY, 4 * DAY], [0.0, 3 * DAY]])  # the newest is of the first user
+    successors = Successors(histories, histories.item_idx_E, 0.0, "entry", repeats=True, half_life_days=1)
+    asked = np.mean([successors.draw(np.random.default_rng(seed)).target_E >= 0 for seed in range(2000)], axis=0)
+    assert asked == pytest.approx([0.25, 1, 0, 0.5, 0], abs=0.04)
 
 
 @pytest.mark.parametrize("target", ["entry", "sitting"])

@@ -20,6 +20,7 @@ from genre.deciding import shelf_of
 from genre.evaluation.off_policy.log import ExposureLog
 from genre.evaluation.off_policy.logged import Logged, Predicted
 from genre.evaluation.off_policy.rewards import RewardModel, folds
+from genre.evaluation.off_policy.served import told
 from genre.index import top_k
 from genre.policies import Policy
 from genre.policies.placing import CANDIDATES
@@ -118,6 +119,8 @@ class Replay:
         dataset = Dataset.load(run.path("prepare"))
         chosen = build(Policy, config.policy if policy is None else dict(policy))
         shelf = shelf_of(config, run, dataset, chosen.config.attributes())
+        if log.done is not None:
+            dataset = told(dataset, log.done)
         return cls(log, dataset, Ranker.load(run.path(f"rank/{name}")), chosen, shelf, config.data.repeats)
 
     def requests(self, what: str) -> Iterator[tuple[int, Candidates, Ints]]:

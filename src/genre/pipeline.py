@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from genre.component import build
+from genre.component import build, resolve
 from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
 from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.findings import Finding
 from genre.data.impressions import training_impressions
+from genre.data.preparing import interactions_of
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split
@@ -40,6 +41,7 @@ from genre.policies import Policy
 from genre.rankers import Ranker
 from genre.reporting import report
 from genre.runs import VERSION, Run
+from genre.starting import ranker_of, start_of
 from genre.types import Training
 
 RUNS = Path("runs")
@@ -47,13 +49,21 @@ CHOSEN_FINETUNE = "/finetune"
 """Its place in chosen.json, which no ranker's name can be."""
 
 
-def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, force: bool = False, folder: Path | None = None) -> Run:
+def run(
+    config: GenreConfig | str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    force: bool = False,
+    folder: Path | None = None,
+    start: Path | None = None,
+) -> Run:
     """Every stage of a configuration, in order; what is fresh is skipped, what was killed goes on.
 
     Args:
         config: a configuration or its YAML file, with `a.b=c` changes on top.
         force: do everything again.
         folder: where to; runs/NAME by default.
+        start: a bundle whose rankers training begins from, where they can.
     """
     if not isinstance(config, GenreConfig):
         config = load_config(config, overrides)
@@ -67,7 +77,7 @@ def run(config: GenreConfig | str | Path, overrides: Iterable[str] = (), *, forc
         for name in config.encoders:
             embed(config, run, name, force)
         for name in config.rankers:
-            rank(config, run, name, force)
+            rank(config, run, name, force, start)
         if config.data.split.use != "none":
             for name in config.rankers:
                 evaluate(config, run, name, force)
@@ -161,13 +171,17 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
     run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, files, force)
 
 
-def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
-    """One ranker, learnt from the training interactions and the vectors and rankers it names."""
+def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: Path | None = None) -> None:
+    """One ranker, learnt from the training interactions and the vectors and rankers it names, from a bundle's weights if one is given."""
     settings = config.rankers[name]
     chosen = read_chosen(run)
     everything = config.data.split.use == "none"
     if everything and name in chosen:
         settings = type(settings).model_validate({**settings.model_dump(), **chosen[name]})
+
+    earlier = None if start is None else ranker_of(start, name)
+    if not resolve(settings.use, Ranker).begins:
+        earlier = None
 
     def work(folder: Path) -> None:
         dataset = Dataset.load(run.path("prepare"))
@@ -181,6 +195,7 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
             histories, dataset.n_items, content_of(run, settings.encoders()), validation, dataset.repeats, members,
             {member: content_of(run, each.config.encoders()) for member, each in members.items()},
             training_impressions(dataset) if settings.reads_impressions() else None, config.seed, dataset.items,
+            None if earlier is None else start_of(earlier, dataset.items),
         )  # fmt: skip
         ranker.fit(training, folder)
         ranker.save(folder)
@@ -191,7 +206,8 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
-    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, settings.files(), force)
+    files = [*settings.files(), *([] if earlier is None else [earlier])]
+    run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
 def read_chosen(run: Run) -> dict[str, Any]:
@@ -315,11 +331,12 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
 
 
 def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Finding], pl.DataFrame]:
-    """What is wrong with the data of a configuration, and the rows that could not be read."""
+    """What is wrong with the interactions that a configuration counts and their items, and the rows that could not be read."""
     settings = load_config(config, overrides)
     with tempfile.TemporaryDirectory() as scratch:
         tables = build(Reader, settings.data.reader).read(Path(scratch))
+        counted, _ = interactions_of(tables.events, settings.data.events, settings.data.min_value)
         items = None if tables.items is None else tables.items.collect()
         if items is not None:
             items = items.with_columns(render(items, settings.data.text).alias("text"))
-        return check_data(tables.events, items, time.time()), tables.rejected
+        return check_data(counted, items, time.time()), tables.rejected

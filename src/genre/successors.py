@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from genre.fading import faded_E
 from genre.sittings import sittings_E
 from genre.types import Bools, Histories, Ints
 
@@ -28,16 +29,26 @@ class Successors:
     repeats are allowed, an item the user had before is never a target: a list will not show it.
     """
 
-    def __init__(self, histories: Histories, item_E: Ints, sitting_seconds: float | None, target: Target, repeats: bool) -> None:
+    def __init__(
+        self,
+        histories: Histories,
+        item_E: Ints,
+        sitting_seconds: float | None,
+        target: Target,
+        repeats: bool,
+        half_life_days: float | None = None,
+    ) -> None:
         """`item_E` are the items as the model counts them; see `sittings_E` for the seconds.
 
         Args:
             target: `entry` asks for the next entry, of this sitting or the next; `sitting` for any item of the next sitting, drawn anew
                 each time, and never for the rest of this one.
+            half_life_days: a target this much older than the newest is asked for in every second reading; None asks for all each time.
         """
         self._item_E, self._owner_E, self._target = item_E, histories.owner_E(), target
         self._sitting_E = sittings_E(histories, sitting_seconds)
         self._allowed_E = np.ones(len(item_E), bool) if repeats else first_of_item_E(self._owner_E, item_E)
+        self._asked_E = None if half_life_days is None else faded_E(histories.time_E, half_life_days)
 
     def draw(self, rng: np.random.Generator) -> Course:
         """One reading."""
@@ -47,6 +58,8 @@ class Successors:
         inside_E = place_E < len(item_E)
         place_E = np.where(inside_E, place_E, 0)
         asked_E = inside_E & (self._owner_E[place_E] == self._owner_E) & allowed_E[place_E]
+        if self._asked_E is not None:
+            asked_E &= rng.random(len(item_E)) < self._asked_E[order_E][place_E]
         return Course(item_E, np.where(asked_E, item_E[place_E], -1))
 
     def _order_E(self, rng: np.random.Generator) -> Ints:

@@ -221,6 +221,18 @@ class Impressions:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A ranker fitted earlier, on another catalogue.
+
+    Attributes:
+        earlier_N: where each of today's items stands in that catalogue; -1 where it did not exist.
+    """
+
+    ranker: Ranker
+    earlier_N: Ints
+
+
+@dataclass(frozen=True)
 class Training:
     """All that a ranker may learn from.
 
@@ -235,6 +247,7 @@ class Training:
         impressions: lists that were shown before the held-out part begins, and what came of them; None where none were logged.
         seed: of every random choice.
         items: the catalogue (`item_idx`, `item_id`, `text`, `shown`, its own columns) for rankers that read it; None where there is none.
+        start: the ranker of this name that serves already, to begin from instead of from chance; None where there is none.
     """
 
     histories: Histories
@@ -247,6 +260,7 @@ class Training:
     impressions: Impressions | None = None
     seed: int = 0
     items: pl.DataFrame | None = None
+    start: Start | None = None
 
     def counts_N(self) -> Ints:
         """Training interactions an item, shape (N,)."""

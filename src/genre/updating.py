@@ -4,20 +4,27 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from genre import pipeline
+from genre.bundle import Bundle
+from genre.component import build, resolve
 from genre.config import GenreConfig, load_run_config, parse_config
 from genre.data.dataset import Dataset
+from genre.data.readers import Reader
 from genre.evaluation.intervals import Interval, bootstrap
 from genre.progress import track
+from genre.rankers import Ranker
 from genre.serving.archive import ARCHIVE, archive
 from genre.serving.contract import PastEvent, RecommendRequest
 from genre.serving.engine import BundleEngine
@@ -27,12 +34,19 @@ from genre.serving.shelf import MODELS, bundles, register_all
 from genre.serving.store import catalogue, registry
 from genre.serving.store.catalogue import Change
 from genre.serving.store.database import Database
-from genre.types import GroundTruth
+from genre.types import Floats, GroundTruth
 
 WORK = "update"
 """Where a new model is made, in the run's folder."""
 PLACES = 10
 HISTORY = 200
+FEWEST = 10
+"""Moments at which somebody did something; fewer cannot be cut into three."""
+TOO_LITTLE = "too little was done since the model that serves learnt"
+VALID_SHARE = 0.2
+"""Of what came since the model that serves learnt: the part before the newest slice, that epochs and weights are chosen on."""
+WARM_EPOCHS = 0.34
+"""So many of the configured epochs at most, where training begins from the weights that serve."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +67,28 @@ class Outcome:
 
 
 def update(
-    run: Path, *, database: str | None = None, share: float = 0.1, tolerance: float = 0.0, users: int = 1000, promote: bool = True
+    run: Path,
+    *,
+    database: str | None = None,
+    share: float = 0.3,
+    tolerance: float = 0.0,
+    users: int = 1000,
+    promote: bool = True,
+    warm: bool = True,
 ) -> Outcome:
     """Learn from the log and publish if that is not worse.
 
-    The candidate that is judged has learnt from everything but the newest slice; the model that is published then learns from that too,
-    with the epochs and weights that were chosen.
+    Both are judged on what neither has seen: the newest slice of what came since the model that serves learnt. The candidate has learnt
+    from everything before; the model that is published then learns from the slice too, with the epochs and weights that were chosen.
 
     Args:
-        share: of all interactions, the newest, that both models are judged on.
+        share: of what came since the model that serves learnt, the newest, that both models are judged on.
         tolerance: the candidate may lose so much ndcg@10 on average, as a share of the current model's.
         promote: let it serve; else it is published and waits.
+        warm: begin from the weights that serve, where a ranker can; else from chance.
 
     Raises:
-        ValueError: nothing serves yet, or nobody did anything in the newest slice.
+        ValueError: nothing serves yet, or too little came since it learnt.
     """
     config = load_run_config(run)
     with closing(open_store(run, database)) as store:
@@ -79,20 +101,21 @@ def update(
                 raise ValueError(f"no model of {run} serves yet; begin with: genre publish {run}, genre promote {run}")
             current = run / registry.get(connection, serving)["path"]
         told = _told(store)
-    trial = learning_from_log(config, run / ARCHIVE, {"use": "global_time", "test_share": share})
-    work = pipeline.run(trial, folder=run / WORK)
+    start = current if warm else None
+    trial = learning_from_log(config, run / ARCHIVE, windows(done_since(run / ARCHIVE, learnt_until(current)), share), warm)
+    work = pipeline.run(trial, folder=run / WORK, start=start)
     dataset = Dataset.load(work.path("prepare"))
     truth = dataset.ground_truth("test", users, config.seed)
     if len(truth) == 0:
-        raise ValueError("nobody did anything new in the newest slice of the log; try later, or a larger --share")
+        raise ValueError(f"{TOO_LITTLE}: nobody did anything new in the newest slice; try later, or a larger --share")
     ids = dataset.items["item_id"].to_list()
     ours = served_ndcg(pipeline.publish(trial, work), told, truth, ids)
     theirs = served_ndcg(current, told, truth, ids)
     candidate, now, difference = bootstrap(np.stack([ours, theirs, ours - theirs], axis=1))
     if difference.mean < -tolerance * now.mean:
         return Outcome(len(truth), now, candidate, difference, None)
-    whole = learning_from_log(config, run / ARCHIVE, {"use": "none"})
-    made = pipeline.publish(whole, pipeline.run(whole, folder=run / WORK))
+    whole = learning_from_log(config, run / ARCHIVE, {"use": "none"}, warm)
+    made = pipeline.publish(whole, pipeline.run(whole, folder=run / WORK, start=start))
     model = _shelved(made, run)
     shutil.rmtree(run / WORK / MODELS)
     with changing(run, database) as connection:
@@ -102,13 +125,44 @@ def update(
     return Outcome(len(truth), now, candidate, difference, model)
 
 
-def learning_from_log(config: GenreConfig, logs: Path, split: dict[str, object]) -> GenreConfig:
-    """The same recommender, trained on what it was trained on and then on the log."""
+def learnt_until(bundle: Path) -> float:
+    """The moment of the newest interaction that a bundle can have learnt from."""
+    newest = Bundle.open(bundle).facts["data"]["last_time"]
+    return -np.inf if newest is None else float(newest)
+
+
+def done_since(logs: Path, moment: float) -> Floats:
+    """When the interactions of a log happened that came after a moment, in order."""
+    if not any((logs / "events").rglob("*.parquet")):
+        return np.empty(0)
+    reader = build(Reader, {"use": "event_log", "path": str(logs)})
+    times = reader.read(logs).events.select("time").filter(pl.col("time") > moment).collect()["time"]
+    return np.sort(times.to_numpy())
+
+
+def windows(time_E: Floats, share: float) -> dict[str, object]:
+    """A split by time of what came since: first to learn from, then to choose by, the newest share to judge on.
+
+    Raises:
+        ValueError: there is too little for three windows.
+    """
+    if len(np.unique(time_E)) < FEWEST:
+        raise ValueError(f"{TOO_LITTLE}: {len(time_E):,} interactions; try later")
+    begins = np.quantile(time_E, [1 - share - VALID_SHARE, 1 - share], method="higher")
+    valid_from, test_from = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in begins)
+    return {"use": "global_time", "valid_from": valid_from, "test_from": test_from}
+
+
+def learning_from_log(config: GenreConfig, logs: Path, split: dict[str, object], warm: bool = False) -> GenreConfig:
+    """The same recommender, trained on what it was trained on and then on the log; warm: for fewer epochs."""
     tree = config.model_dump(mode="json")
     reader = tree["data"]["reader"]
     if reader["use"].replace("-", "_") != "event_log":
         tree["data"]["reader"] = {"use": "event_log", "path": str(logs.resolve()), "base": reader}
     tree["data"]["split"] = split
+    for ranker in tree["rankers"].values() if warm else ():
+        if resolve(ranker["use"], Ranker).begins:
+            ranker["epochs"] = math.ceil(ranker["epochs"] * WARM_EPOCHS)
     return parse_config(tree, logs / "config.yaml")
 
 

@@ -18,10 +18,11 @@ from genre.pipeline import publish
 from genre.runs import Run
 from genre.serving.contract import ItemIn, PastEvent, RecommendRequest, UserIn
 from genre.serving.engine import BundleEngine
-from genre.serving.live import engine_of
+from genre.serving.live import parts, pinned
 from genre.serving.settings import open_store
 from genre.serving.shelf import register_all
 from genre.serving.store import catalogue, events, experiments, exposures, keys, registry, schema
+from genre.serving.store.assignments import label
 
 DAY = 86_400.0
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -101,7 +102,7 @@ def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]
         registry.promote(connection, "000002", "test")
         keys.create(connection, "web shop", ["read", "ingest"], 100, "test")
         _, token = keys.create(connection, "me", ["admin"], 100, "test")
-        running = _experiments(connection, folder / "experiments", stock)
+        running = _experiments(connection, stock)
         _visit(connection, BundleEngine.load(folder / "models" / "000002"), stock, running)
         if stock.hostile:
             item = ItemIn(item_id="<b>bad</b>", attributes={"title": HOSTILE, "price": 1.0, "image": "javascript:alert(1)"})
@@ -111,15 +112,15 @@ def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]
     return folder, token
 
 
-def _experiments(connection: Any, folder: Path, stock: Stock) -> Experiment:
-    """One that runs since the shop is open, and the definition of another."""
-    folder.mkdir()
+def _experiments(connection: Any, stock: Stock) -> Experiment:
+    """One that runs since the shop is open, and one that is only defined."""
     elsewhere = EXPERIMENT.replace("hotter", "colder").replace("home", "detail")
-    (folder / "quiet.yaml").write_text(f"layer: {{name: elsewhere}}{elsewhere}")
-    config = parsed(EXPERIMENT, "test", "hotter")
-    running = experiments.start(connection, config, "test").model_copy(update={"started": time.time() - stock.days * DAY})
-    state = {"started": running.started, "state": running.model_dump(mode="json")}
-    connection.execute(schema.experiments.update().values(state))
+    experiments.define(connection, parsed(f"name: quiet\nlayer: {{name: elsewhere}}{elsewhere}"), "test")
+    experiments.define(connection, parsed(f"name: hotter{EXPERIMENT}"), "test")
+    started = experiments.start(connection, "hotter", lambda config: pinned(config, "000002"), "test")
+    running = started.model_copy(update={"started": time.time() - stock.days * DAY})
+    chosen = schema.experiments.update().where(schema.experiments.c.name == "hotter")
+    connection.execute(chosen.values(state=running.model_dump(mode="json")))
     return running
 
 
@@ -134,10 +135,10 @@ def _visit(connection: Any, engine: BundleEngine, stock: Stock, running: Experim
         anchors = [stock.anchor] if surface == "detail" else []
         request = RecommendRequest(surface=surface, user_id=user, n=10, anchors=anchors, context={"device": "phone"})
         variant = assigner.assign(f"user:{user}", "hotter", moment).variant if surface == "home" else None
-        arm = engine if variant is None else engine_of(engine, surface, running.config.variants[variant])
+        arm = engine if variant is None else engine.varied(surface, parts(running.config.variants[variant])[1])
         response, trace = arm.recommend(request, past.get(user, []), moment)
         if variant is not None:
-            trace.experiment, trace.variant = "hotter", variant
+            trace.variant = label("hotter", variant)
         exposures.append(connection, [(trace, "recommend", user, None)])
         for item in response.items:
             if rng.random() < 0.3 / item.rank:

@@ -139,7 +139,7 @@ def test_an_experiment_is_read_started_and_stopped(shop: tuple[Path, str], visit
     assert "Hold" in text and "split as planned" in text and "Guardrails" in text and "control" in text
     assert "planned" in words(visitor.get("/experiments").text)
     assert "quiet runs: " in visitor.post("/experiments?name=quiet", "/experiments/start", {"name": "quiet"}).text
-    assert "was shown to nobody yet" in visitor.get("/experiments?name=quiet").text
+    assert "Nothing to read yet" in visitor.get("/experiments?name=quiet").text
     assert "say why" in visitor.post("/experiments", "/experiments/stop", {"name": "quiet", "reason": " "}).text
     assert "quiet is stopped" in visitor.post("/experiments", "/experiments/stop", {"name": "quiet", "reason": "only a test"}).text
     assert "only a test" in visitor.get("/experiments?name=quiet").text

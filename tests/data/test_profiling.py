@@ -58,7 +58,7 @@ def test_a_plain_shop_needs_no_help(tmp_path: Path, suffix: str) -> None:
     }  # fmt: skip
     assert tree["data"]["text"] == "{title} {category} {description}"
     assert tree["data"]["repeats"] is False
-    assert tree["encoders"] == {"text": {"use": "tfidf", "whiten": True, "dim": 64}}
+    assert tree["encoders"] == {"words": {"use": "tfidf"}, "text": {"use": "tfidf", "residual": 0, "whiten": True, "components": 64}}
     assert list(tree["rankers"]) == ["popularity", "transitions", "ease", "content", "ids", "hybrid", "blend"]
     assert tree["rankers"]["blend"]["of"] == ["transitions", "ease", "content", "hybrid"]
     assert tree["evaluate"] == {"cutoffs": [10, 20], "category": "category"}

@@ -14,6 +14,7 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
+import genre
 from genre.component import build
 from genre.encoders.static import StaticEncoder
 from genre.testing import check_encoder, small_items
@@ -64,6 +65,17 @@ def test_only_the_beginning_of_a_long_text_is_read(tmp_path: Path) -> None:
 
 def test_it_conforms(tmp_path: Path) -> None:
     check_encoder(static(folder_of(tmp_path)))
+
+
+def test_a_changed_table_is_read_anew_by_a_run(tmp_path: Path) -> None:
+    reader = {"use": "synthetic", "users": 40, "items": 30, "seed": 3}
+    encoders = {"text": {"use": "static", "model": str(folder_of(tmp_path / "model"))}}
+    settings = {"data": {"reader": reader}, "encoders": encoders, "rankers": {"content": {"use": "content", "content": ["text"]}}}
+    (tmp_path / "small.yaml").write_text(json.dumps(settings))
+    runs = [genre.run(tmp_path / "small.yaml", folder=tmp_path / "run").manifest("embed/text").fingerprint for _ in range(2)]
+    folder_of(tmp_path / "model", embeddings=ROWS + 1)
+    runs.append(genre.run(tmp_path / "small.yaml", folder=tmp_path / "run").manifest("embed/text").fingerprint)
+    assert runs[0] == runs[1] != runs[2]
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import yaml
 
 from genre.experiments.loading import parse_experiment
+from genre.serving.live import parse_live
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
 
@@ -22,7 +24,14 @@ def test_the_definition_is_one() -> None:
 
 
 def test_the_python_runs() -> None:
-    (text,) = blocks("python")
+    text, _ = blocks("python")
     found: dict[str, object] = {}
     exec(compile(text, "docs/experiments.md", "exec"), found)
     assert found["row"] is not None
+
+
+def test_the_live_definition_is_one() -> None:
+    _, text = blocks("python")
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "shop.admin.define"]
+    config = parse_live(ast.literal_eval(calls[0].args[0]))
+    assert (config.control, list(config.guardrails)) == ("now", ["slow", "hiding", "falling", "narrow"])

@@ -66,6 +66,7 @@ def test_without_positions_and_times_the_order_is_the_place(tmp_path: Path) -> N
 
 def test_some_of_a_log_can_be_chosen(tmp_path: Path) -> None:
     assert len(read_log(write(tmp_path), where={"surface": "home"})) == 2
+    assert read_log(tmp_path, since=20.0).time_R.tolist() == [20.0], "of one without a time it is not known that it came later"
     with pytest.raises(ValueError, match="no exposure is left where surface is garage"):
         read_log(tmp_path, where={"surface": "garage"})
     with pytest.raises(ValueError, match="no column 'shop' to choose by; it has request_id"):

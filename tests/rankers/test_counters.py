@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genre.fading import DAY
 from genre.rankers.counters import Counters, running
-from genre.rankers.fading import DAY
 
 ITEM = np.array([7, 7, 3, 7])
 TIME = np.array([0.0, 2.0, 5.0, 4.0]) * DAY

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genre.fading import DAY
 from genre.rankers.ease import EASERanker, ease_weights
-from genre.rankers.fading import DAY
 from genre.types import Histories, Training
 
 HISTORIES = Histories.of([[0, 1], [1, 0, 1], [0, 2], [2, 3]])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from genre.fading import DAY
 from genre.floor import FLOOR
-from genre.rankers.fading import DAY
 from genre.rankers.neighbours import ages_E, blocks, multiply, recency_BN, strongest, touched_UN
 from genre.types import Histories
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genre.rankers.fading import DAY
+from genre.fading import DAY
 from genre.rankers.popularity import PopularityRanker
 from genre.types import Histories, Training
 

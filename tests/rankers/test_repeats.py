@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from genre.component import build
+from genre.fading import DAY
 from genre.rankers import Ranker
-from genre.rankers.fading import DAY
 from genre.rankers.repeats import RepeatsRanker
 from genre.testing import check_ranker
 from genre.types import Histories, Training

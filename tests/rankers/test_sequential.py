@@ -17,7 +17,7 @@ from genre.rankers.transformer import ItemVectors, NextItem
 from genre.successors import Course, Successors
 from genre.testing import check_ranker
 from genre.tower import Dropout, Tower
-from genre.types import Floats, GroundTruth, Histories, Training
+from genre.types import Floats, GroundTruth, Histories, Start, Training
 from genre.validation import ndcg, ndcg_B, sample
 from genre.windows import Windows, cut
 
@@ -355,3 +355,39 @@ def test_negative_chances_mix_uniform_and_popular() -> None:
 
 def test_the_short_name_is_known() -> None:
     assert isinstance(build(Ranker, {"use": "sequential"}), SequentialRanker)
+
+
+# Beginning from an earlier one
+
+
+@pytest.mark.parametrize("settings", [{}, CONTENT, SAMPLED])
+def test_it_begins_where_an_earlier_one_ended_whatever_the_catalogue_and_the_content(settings: dict[str, Any], tmp_path: Path) -> None:
+    first, training = sequential(**settings, epochs=8), ring()
+    rng = np.random.default_rng(0)
+    content_NF = rng.normal(size=(22, 6)).astype(np.float32) if "content" in settings else None
+    first.fit(replace(training, content_ND=content_NF), tmp_path / "first")
+    # Today item 0 is gone and the order is another: items 1 to 21, backwards, then a new one.
+    earlier_N = np.array([*range(21, 0, -1), -1])
+    today = {earlier: now for now, earlier in enumerate(earlier_N.tolist())}
+    walks = [[today[i] for i in training.histories.items(u).tolist() if i in today] for u in range(len(training.histories))]
+    queries = [[3, 4, 5], [19], []]
+    again = replace(training, histories=Histories.of(walks), validation=None, start=Start(first, earlier_N))
+    if content_NF is not None:
+        again = replace(again, content_ND=np.concatenate([-content_NF[earlier_N[:-1]], content_NF[:1]]))
+    begun = sequential(**settings, epochs=1, learning_rate=1e-12)
+    begun.fit(again, tmp_path / "again")
+    here_BN = begun.score(Histories.of([[today[i] for i in query] for query in queries]))
+    there_BN = first.score(Histories.of(queries))
+    both = earlier_N[earlier_N >= 0]
+    touched = both[both < 20]
+    assert here_BN[:, [today[i] for i in touched]] == pytest.approx(there_BN[:, touched], abs=2e-4)
+
+
+def test_an_earlier_one_of_another_shape_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, training = sequential(embedding_dim=8), ring()
+    first.fit(training, tmp_path / "first")
+    begun, plain = sequential(), sequential()
+    begun.fit(replace(training, start=Start(first, np.arange(22))), tmp_path / "begun")
+    plain.fit(training, tmp_path / "plain")
+    assert "another shape" in caplog.text
+    assert np.array_equal(begun.score(Histories.of([[3]])), plain.score(Histories.of([[3]])))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genre.fading import DAY
 from genre.rankers import transitions
-from genre.rankers.fading import DAY
 from genre.rankers.transitions import TransitionsRanker
 from genre.types import Histories, Training
 

@@ -46,7 +46,7 @@ class SmallEngine:
         self.version = version
         self.items = {item: ItemIn(item_id=item, attributes={"title": item.upper()}) for item in items}
         self.seen: Counter[str] = Counter()
-        self.first: tuple[str, ...] = ()
+        self.most = 500
         self._lock = threading.Lock()
 
     @classmethod
@@ -60,10 +60,9 @@ class SmallEngine:
         seen = {event.item_id for event in history}
         with self._lock:
             order = sorted((item for item in self.items.values() if item.available), key=lambda item: -self.seen[item.item_id])
-        order.sort(key=lambda item: item.item_id not in self.first)
         trace.candidates = {"popular": [item.item_id for item in order]}
         trace.dropped = {"seen": [item for item in trace.candidates["popular"] if item in seen]}
-        trace.item_ids = [item.item_id for item in order if item.item_id not in {*seen, *request.exclude}][: request.n]
+        trace.item_ids = [item.item_id for item in order if item.item_id not in {*seen, *request.exclude}][: min(request.n, self.most)]
         trace.positions = list(range(1, len(trace.item_ids) + 1))
         trace.scores = [float(self.seen[item]) for item in trace.item_ids]
         trace.propensities = [1.0] * len(trace.item_ids)
@@ -73,14 +72,6 @@ class SmallEngine:
         ]
         return RecommendResponse(request_id=trace.request_id, items=shown, model=self.version, policy="greedy"), trace
 
-    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
-        self._trace(surface, None, None, 0.0)
-        if unknown := changes.keys() - {"fallback"}:
-            raise RequestError(min(unknown), "there is no such setting")
-        other = copy.copy(self)
-        other.first = tuple(changes.get("fallback", ()))
-        return other
-
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         trace = self._trace(request.surface, request.user_id, request.session_id, now)
         trace.item_ids = sorted(request.items, key=lambda item: -self.seen[item])
@@ -88,6 +79,13 @@ class SmallEngine:
         trace.scores, trace.propensities = [0.0] * len(trace.item_ids), [1.0] * len(trace.item_ids)
         ranked = [RankedItem(item_id=item, rank=at, score=0, probability=1) for at, item in enumerate(trace.item_ids, 1)]
         return RankResponse(request_id=trace.request_id, items=ranked, model=self.version, policy="greedy"), trace
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        if set(changes) - {"candidates"}:
+            raise RequestError("serve", "this engine can change its candidates alone")
+        arm = copy.copy(self)
+        arm.most = changes.get("candidates", self.most)
+        return arm
 
     def observe(self, event: EventIn, now: float) -> None:
         if event.item_id is not None:

@@ -39,7 +39,7 @@ def archived(folder: Path, name: str) -> pl.DataFrame:
 
 def test_every_log_has_the_columns_that_are_promised() -> None:
     for name, table in LOGS.items():
-        assert set(COLUMNS[name]) - {"seq"} <= {column.name for column in table.columns} - {"seq"}
+        assert set(COLUMNS[name]) - {"seq", "candidates"} <= {column.name for column in table.columns} - {"seq"}
 
 
 def test_rows_are_archived_once_by_day_also_when_killed_in_between(
@@ -74,6 +74,7 @@ def test_an_exposure_has_all_that_an_off_policy_estimate_needs(database: Databas
         "r1", "user:ann", "home", "b", "000001", "greedy",
     )  # fmt: skip
     assert line["context"] == '{"device":"phone"}'
+    assert line["candidates"] is None, "the policy of this one chose from nothing"
 
 
 def test_old_rows_leave_the_database_once_they_are_archived(database: Database, tmp_path: Path) -> None:

@@ -77,3 +77,26 @@ def test_clicks_items_promotes_and_counts_reach_every_worker(fleet: tuple[Path, 
         assert all("new" in items and "i9" not in items for items in shown()), "the new model has heard of what the old one was told"
         operating.rollback(run, database=database)
         seconds_until(lambda: {answer["model"] for answer in lists()} == {"000001"})
+
+
+@pytest.mark.slow
+def test_an_experiment_reaches_every_worker_and_splits_alike(fleet: tuple[Path, str, list[str]]) -> None:
+    _, _, urls = fleet
+    definition = {
+        "name": "ab", "variants": {"a": {}, "b": {"serve": {"model": "000002"}}}, "metrics": {"clicks": {"use": "mean", "event": "click"}},
+        "primary": "clicks",
+    }  # fmt: skip
+    with httpx.Client(timeout=30) as http:
+
+        def arms(user: str) -> list[tuple[str | None, str]]:
+            answers = [http.post(f"{url}/v1/recommend", json={"user_id": user}).json() for url in urls]
+            return [(answer["variant"], answer["model"]) for answer in answers]
+
+        http.post(f"{urls[0]}/v1/admin/experiments", json=definition).raise_for_status()
+        http.post(f"{urls[1]}/v1/admin/experiments/ab/start").raise_for_status()
+        seconds_until(lambda: all(variant is not None for variant, _ in arms("ann")))
+        assert all(len(set(arms(f"u{at}"))) == 1 for at in range(10))
+        report = http.get(f"{urls[2]}/v1/admin/experiments/ab/report")
+        assert (report.status_code, "every unit" in report.text or "units" in report.text) == (409, True), "eleven users say nothing yet"
+        http.post(f"{urls[3]}/v1/admin/experiments/ab/stop", json={"reason": "seen"}).raise_for_status()
+        seconds_until(lambda: set(arms("ann")) == {(None, "000001")})

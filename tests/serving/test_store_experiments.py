@@ -1,92 +1,74 @@
-"""Experiments in the store: started once, stopped once, one first show a unit, kept by who logs in."""
+"""Experiments and assignments in the store: changed in turn, logged once, the same in both databases."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from genre.experiments.definition import ExperimentConfig, ExperimentError
-from genre.experiments.loading import parse_experiment
-from genre.serving.contract import Trace
-from genre.serving.store import audit, events, experiments, exposures
+from genre.experiments.definition import ExperimentError
+from genre.serving.live import parse_live
+from genre.serving.store import assignments, events, experiments
 from genre.serving.store.database import Database
+from genre.serving.store.schema import assignments as table
+from genre.serving.store.schema import roots
+
+CONFIG = parse_live(
+    {"name": "x", "variants": {"a": {}, "b": {}}, "metrics": {"clicks": {"use": "mean", "event": "click"}}, "primary": "clicks"}
+)
 
 
-def defined(name: str = "first", **more: Any) -> ExperimentConfig:
-    tree = {
-        "name": name,
-        "surface": "home",
-        "variants": {"control": {}, "new": {}},
-        "metrics": {"clicks": {"use": "mean", "event": "click"}},
-    }
-    return parse_experiment({**tree, "primary": "clicks", **more})
+def shown(unit: str, variant: str, time: float) -> dict[str, Any]:
+    return {"unit": unit, "variant": f"x/{variant}", "time": time, "surface": "default", "request_id": f"{unit}{time}"}
 
 
-def show(request_id: str, unit: str, variant: str | None, experiment: str | None = "first") -> exposures.Shown:
-    trace = Trace(request_id, 1.0 + int(request_id), "home", unit, "000001", "greedy", variant, experiment=experiment)
-    return trace, "recommend", None, None
-
-
-def test_an_experiment_starts_once_and_stops_once_and_the_audit_knows(database: Database) -> None:
+def test_a_course_is_kept_and_counted(database: Database) -> None:
     with database.write() as connection:
-        started = experiments.start(connection, defined(), "me", "r1")
-        assert experiments.start(connection, defined(), "me", "r2") == started, "asked again after a timeout"
-        with pytest.raises(ExperimentError, match="starts once"):
-            experiments.start(connection, defined(days=30), "me")
-        assert experiments.running(connection) == experiments.known(connection) == [started]
-        stopped = experiments.stop(connection, "first", "it was enough ", "me")
-        assert stopped == experiments.stop(connection, "first", "it was enough", "me")
-        with pytest.raises(ExperimentError, match="nothing to stop"):
-            experiments.stop(connection, "first", "again", "me")
-        with pytest.raises(ExperimentError, match="starts once"):
-            experiments.start(connection, defined(), "me")
-        with pytest.raises(experiments.Unknown, match="'last'"):
-            experiments.stop(connection, "last", "why", "me")
-    with database.read() as connection:
+        assert experiments.revision(connection) == 0
+        experiments.define(connection, CONFIG, "test")
+        experiments.define(connection, CONFIG.model_copy(update={"days": 20}), "test")
+        assert experiments.start(connection, "x", lambda config: config, "test").config.days == 20
+        assert experiments.revision(connection) == 3
+        with pytest.raises(ExperimentError, match="definition is fixed"):
+            experiments.define(connection, CONFIG, "test")
+        assert [one.config.name for one in experiments.running(connection)] == ["x"]
+        now = 4e9
+        assert [experiments.claim(connection, "x", at, 60) for at in (now, now + 59, now + 60)] == [True, False, True]
+        experiments.stop(connection, "x", "done", "test")
+        assert not experiments.claim(connection, "x", now + 600, 60)
         assert experiments.running(connection) == []
-        assert experiments.get(connection, "first") == stopped
-        lines = audit.newest(connection)
-    assert [(line["action"], line["target"]) for line in lines] == [("stop experiment", "first"), ("start experiment", "first")]
-    assert lines[0]["details"] == {"reason": "it was enough"}
+        with pytest.raises(experiments.Unknown, match="there is x"):
+            experiments.get(connection, "y")
 
 
-def test_a_list_can_be_of_one_experiment(database: Database) -> None:
+def test_a_unit_is_logged_once_a_variant(database: Database) -> None:
     with database.write() as connection:
-        experiments.start(connection, defined(layer={"name": "a", "stop": 0.5}), "me")
-        with pytest.raises(ExperimentError, match="overlap in layer 'a'"):
-            experiments.start(connection, defined("second", layer={"name": "a"}), "me")
-        with pytest.raises(ExperimentError, match="both on surface 'home'"):
-            experiments.start(connection, defined("second"), "me")
-        experiments.start(connection, defined("second", layer={"name": "a", "start": 0.5}), "me")
-        experiments.start(connection, defined("third", surface="item"), "me")
-        assert [found.config.name for found in experiments.running(connection)] == ["first", "second", "third"]
+        assert assignments.log_shown(connection, [shown("user:1", "a", 1), shown("user:2", "b", 1), shown("user:1", "a", 2)]) == 2
+        assert assignments.log_shown(connection, [shown("user:1", "a", 3), {"variant": None}]) == 0
+        assert connection.execute(sa.select(table.c.time).order_by(table.c.seq)).scalars().all() == [1, 1]
 
 
-def test_a_unit_is_logged_at_its_first_show_and_keeps_what_it_saw_when_it_logs_in(database: Database) -> None:
+def test_merged_units_are_assigned_as_the_one_shown_first(database: Database) -> None:
     with database.write() as connection:
-        exposures.append(connection, [show("1", "session:s", "new"), show("2", "session:s", "new"), show("3", "user:bob", None, None)])
-        exposures.append(connection, [show("4", "session:s", "new"), show("5", "session:s", "control", "second")])
-        assert experiments.first_shown(connection, "session:s") == ("session:s", {"first": "new", "second": "control"})
-        assert experiments.first_shown(connection, "user:bob") == ("user:bob", {})
+        experiments.define(connection, CONFIG, "test")
+        experiments.start(connection, "x", lambda config: config, "test")
+        assignments.log_shown(connection, [shown("session:s", "a", 5), shown("user:3", "b", 4)])
 
-        exposures.append(connection, [show("6", "user:ann", "control")])
-        events.merge(connection, "session:s", "user:ann")
-        for unit in ("user:ann", "session:s"):
-            assert experiments.first_shown(connection, unit) == ("user:ann", {"first": "control", "second": "control"}), "her own stays"
-        exposures.append(connection, [show("7", "session:s", "control"), show("8", "session:new", "new")])
-        events.merge(connection, "session:new", "user:cid")
-        assert experiments.first_shown(connection, "user:cid") == ("user:cid", {"first": "new"})
-        line = exposures.get(connection, "7")
-        assert line is not None
-        assert (line["experiment"], line["variant"]) == ("first", "control")
+        def root(unit: str) -> str:
+            return assignments.root_of(connection, unit)
+
+        events.merge(connection, "session:s", "user:1")
+        assert (root("user:1"), root("session:s")) == ("session:s", "session:s")
+        events.merge(connection, "session:t", "user:1")
+        assert root("session:t") == "session:s", "nobody saw anything in that session"
+        events.merge(connection, "user:1", "user:3")
+        assert {root(unit) for unit in ("session:s", "session:t", "user:1", "user:3")} == {"user:3"}, "who was shown it first of all"
+        assert "user:3" not in connection.execute(sa.select(roots.c.unit)).scalars().all()
 
 
-def test_guardrails_are_looked_at_by_one_worker_at_a_time(database: Database) -> None:
+def test_without_an_experiment_a_user_is_assigned_by_its_own_id(database: Database) -> None:
     with database.write() as connection:
-        experiments.start(connection, defined(), "me")
-        assert not experiments.due(connection, "first", 3600)
-        assert not experiments.due(connection, "second", 0)
-        assert [experiments.due(connection, "first", -1), experiments.due(connection, "first", 60)] == [True, False]
-        experiments.stop(connection, "first", "enough", "me")
-        assert not experiments.due(connection, "first", -1)
+        events.merge(connection, "session:s", "user:1")
+        assert assignments.root_of(connection, "session:s") == "user:1"
+        assert assignments.root_of(connection, "user:1") == "user:1"

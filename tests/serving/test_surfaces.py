@@ -269,3 +269,26 @@ def test_rules_see_items_that_were_added(ask: Ask, small_bundle: Path) -> None:
     engine.upsert_item(ItemIn(item_id="fresh one"))
     response, _ = engine.recommend(RecommendRequest(surface="home", n=3), [], NOW)
     assert response.items[1].item_id == "fresh one"
+
+
+def test_an_arm_changes_what_it_says_of_one_surface_and_nothing_else(engine: BundleEngine) -> None:
+    engine.placements = placements_of({**FACTS, "surfaces": {"home": {"deadline_ms": 60_000, "per_source": 7}}})
+    policy = {"use": "plackett_luce", "temperature": 2.0}
+    arm = engine.varied("home", {"policy": policy, "filter": "price < 1000000", "rules": [{"pin": "005"}]})
+    settings = arm.placements["home"].settings
+    assert (settings.per_source, settings.deadline_ms) == (7, 60_000)
+    asked = RecommendRequest(surface="home", n=10, user_id="new")
+    varied, trace = arm.recommend(asked, HISTORY, NOW)
+    plain, plain_trace = engine.recommend(asked, HISTORY, NOW)
+    assert varied.items[0].item_id == "005"
+    assert (trace.policy, plain_trace.policy) == ("plackett_luce", "greedy")
+    assert {item.propensity for item in plain.items} == {1.0}
+    assert arm.placements["default"] is engine.placements["default"]
+    assert arm.world is engine.world, "an item that one hears of, both know"
+    for surface, changes, where in (
+        ("home", {"filter": "price <"}, "filter"),
+        ("home", {"sources": ["none:There"]}, "home"),
+        ("x", {}, "surface"),
+    ):
+        with pytest.raises(RequestError, match=where):
+            engine.varied(surface, changes)

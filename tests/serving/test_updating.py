@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from test_store_events import log, row
@@ -15,7 +16,7 @@ from genre.runs import Run
 from genre.serving import operating
 from genre.serving.settings import open_store
 from genre.serving.store import registry
-from genre.updating import update
+from genre.updating import update, windows
 
 
 @pytest.fixture
@@ -27,19 +28,27 @@ def served(small_bundle: Path, tmp_path: Path) -> Path:
     return run
 
 
-def habit(run: Path, users: int = 60, steps: int = 20) -> None:
+def habit(run: Path, users: int = 60, steps: int = 20, begins: int = 0) -> None:
     """After the training data, everybody begins to walk through the catalogue in order: a habit that the old model has not seen."""
     dataset = Dataset.load(run / "prepare")
     ids = dataset.items["item_id"].to_list()
     begin = float(dataset.interactions["time"].max() or 0) + 1000  # type: ignore[arg-type]
+    begin += begins * 1000
     store = open_store(run)
     rows = [
-        row(f"{user}-{step}", begin + step * 1000 + user, user=f"walker-{user}", item=ids[(user + step) % len(ids)])
+        row(f"{user}-{begins + step}", begin + step * 1000 + user, user=f"walker-{user}", item=ids[(user + begins + step) % len(ids)])
         for step in range(steps)
         for user in range(users)
     ]
     log(store, *rows)
     store.close()
+
+
+def test_both_are_judged_on_what_neither_has_seen() -> None:
+    split = windows(np.arange(100.0), 0.3)
+    assert split == {"use": "global_time", "valid_from": "1970-01-01T00:00:50+00:00", "test_from": "1970-01-01T00:01:10+00:00"}
+    with pytest.raises(ValueError, match="too little"):
+        windows(np.repeat([1.0, 2.0], 50), 0.3)
 
 
 def test_a_better_model_is_published_and_serves(served: Path) -> None:
@@ -53,12 +62,21 @@ def test_a_better_model_is_published_and_serves(served: Path) -> None:
         assert registry.now(connection).current == "000002"
         assert registry.now(connection).below == ("000001",)
     store.close()
-    assert Run(served / "update").manifest("prepare").settings["split"]["use"] == "none", "the published one has learnt from everything"
+    work = Run(served / "update")
+    assert work.manifest("prepare").settings["split"]["use"] == "none", "the published one has learnt from everything"
+    begun = served / "models" / "000001" / "ranker" / "members" / "hybrid"
+    assert work.manifest("rank/hybrid").inputs[str(begun)], "it began from the weights that served"
+    assert not any("models" in name for name in work.manifest("rank/transitions").inputs)
+    with pytest.raises(ValueError, match="too little was done"):
+        update(served)
+    habit(served, begins=20)
+    assert update(served, promote=False).queries == 60
 
 
 def test_a_worse_model_is_not(served: Path) -> None:
     habit(served)
     update(served)
+    habit(served, begins=20)
     config = yaml.safe_load((served / "config.yaml").read_text())
     config["serve"] = "popularity"
     (served / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

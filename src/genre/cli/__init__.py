@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from genre.cli import deciding, experimenting, recommending, running, serving
+from genre.cli import deciding, demonstrating, experimenting, recommending, running, serving
 from genre.cli.console import err, escape, out
 from genre.runs import VERSION
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-for part in (running, recommending, deciding, serving, experimenting):
+for part in (running, recommending, deciding, serving, experimenting, demonstrating):
     app.add_typer(part.app)
 
 

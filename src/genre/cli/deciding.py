@@ -45,6 +45,9 @@ def ope(
         list[str] | None, typer.Option(help="What an event is worth, type=value; click=1 by default. Several add up.")
     ] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only exposures with column=value: surface=home.")] = None,
+    since: Annotated[
+        float | None, typer.Option(help="Only exposures from then on, in unix seconds: after what the candidate learnt from.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Another policy than the run's, as YAML: '{use: mmr, diversity: 0.3}'.")] = None,
     ranker: Annotated[str | None, typer.Option(help="Another rung than the one served.")] = None,
     file: Annotated[Path, typer.Option("--out", help="Where the plot of the weights goes.")] = Path("ope.svg"),
@@ -61,7 +64,7 @@ def ope(
     from genre.evaluation.off_policy.study import study
 
     worth = {name: _number(name, value) for name, value in pairs_of("--reward", reward).items()}
-    logged = against(candidate, read_log(log, worth, pairs_of("--where", where)), parse_policy(policy), ranker, seed)
+    logged = against(candidate, read_log(log, worth, pairs_of("--where", where), since), parse_policy(policy), ranker, seed)
     found = study(logged, seed=seed)
     write_weights(file, logged, found)
     if as_json:

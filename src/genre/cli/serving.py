@@ -39,6 +39,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; about one a core.")] = 1,
     database: StoreUrl = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may call from a browser, https://shop.example.")] = None,
+    hold_out: Annotated[float, typer.Option(min=0, max=0.5, help="The share of users who take part in no experiment.")] = 0.0,
 ) -> None:
     """Answer requests: lists, events, items, over HTTP, documented at /docs; and the dashboard, at /dashboard.
 
@@ -47,7 +48,7 @@ def serve(
     from genre.dashboard.running import serve as run_server
     from genre.serving.settings import ServeSettings
 
-    settings = ServeSettings(runs=runs, database=database, workers=workers, allow_origins=allow_origin or [])
+    settings = ServeSettings(runs=runs, database=database, workers=workers, allow_origins=allow_origin or [], hold_out=hold_out)
     err.print(
         f"serving {', '.join(map(str, runs))} on http://{host}:{port}/docs   dashboard: http://{host}:{port}/dashboard", highlight=False
     )
@@ -106,10 +107,13 @@ def backup(
 def update(
     run: RunFolder,
     share: Annotated[
-        float, typer.Option(min=0.001, max=0.49, help="The newest share of interactions that both models are judged on.")
-    ] = 0.1,
+        float, typer.Option(min=0.01, max=0.7, help="Of what came since the serving model learnt, the newest share, to judge both on.")
+    ] = 0.3,
     tolerance: Annotated[float, typer.Option(min=0, help="So much the new model may lose, as a share of the current one's ndcg@10.")] = 0.0,
     wait: Annotated[bool, typer.Option("--wait", help="Publish it, but do not let it serve.")] = False,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Train from chance, with all epochs, not from the weights that serve.")
+    ] = False,
     every: Annotated[float | None, typer.Option(min=0.01, help="Hours from one update to the next, for ever.")] = None,
     database: StoreUrl = None,
 ) -> None:
@@ -120,7 +124,7 @@ def update(
     from genre.updating import update as update_run
 
     while True:
-        found = update_run(run, database=database, share=share, tolerance=tolerance, promote=not wait)
+        found = update_run(run, database=database, share=share, tolerance=tolerance, promote=not wait, warm=not scratch)
         out.print(
             f"ndcg@10 on the newest events of {found.queries:,} users: serving {found.current}, new {found.candidate}, "
             f"difference {found.difference.mean:+.4f} ({found.difference.low:+.4f} to {found.difference.high:+.4f})",

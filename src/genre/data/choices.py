@@ -37,8 +37,11 @@ def encoders(found: Facts) -> Lines:
     if not found.texts:
         return []
     # Whitening more directions than a small catalogue fills would blow up noise.
-    dim = 128 if found.items >= 1000 else 64
-    return [(f"text: {{use: tfidf, whiten: true, dim: {dim}}}", f"{found.items:,} items; needs no model and is a strong start")]
+    small = "" if found.items >= 1000 else ", components: 64"
+    return [
+        ("words: {use: tfidf}", f"{found.items:,} items; needs no model and is a strong start"),
+        (f"text: {{use: tfidf, residual: 0, whiten: true{small}}}", "its main directions in equal measure, for the network"),
+    ]
 
 
 def rankers(found: Facts) -> Lines:
@@ -54,7 +57,7 @@ def rankers(found: Facts) -> Lines:
         lines.append(("ease: {use: ease}", f"exact and quick at {found.items:,} items"))
     if found.texts:
         members.append("content")
-        lines.append(("content: {use: content, content: [text]}", "text alone"))
+        lines.append(("content: {use: content, content: [words]}", "text alone"))
     window = 100 if found.history >= 60 else 50
     reason = f"the median user has {found.history:,.0f} interactions"
     lines.append((f"ids: {{use: sequential, max_history: {window}}}", reason))

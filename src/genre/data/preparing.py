@@ -38,7 +38,7 @@ def prepare(
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     tables = reader.read(scratch)
-    kept, left_out = _select(tables.events, events, min_value)
+    kept, left_out = interactions_of(tables.events, events, min_value)
     if kept.select(pl.len()).collect().item() == 0:
         raise ValueError(
             f"no interaction is left: {len(tables.rejected):,} rows were rejected, {sum(left_out.values()):,} left out {left_out or ''}; "
@@ -65,7 +65,7 @@ def prepare(
     shutil.rmtree(scratch)
 
 
-def _select(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: float | None) -> tuple[pl.LazyFrame, dict[str, int]]:
+def interactions_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: float | None) -> tuple[pl.LazyFrame, dict[str, int]]:
     """The events that count as interactions, and how many were left out by which setting."""
     left_out: dict[str, int] = {}
     for setting, keep in (

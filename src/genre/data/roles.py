@@ -30,7 +30,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "timestamp", "time", "unix_timestamp", "unix_review_time", "datetime", "event_time", "created_at", "ts", "date", "invoice_date",
         "review_time", "purchase_date", "order_date", "visited_at", "clicked_at",
     ),
-    "event": ("event", "event_type", "action", "behavior", "behaviour", "behavior_type", "interaction_type", "action_type", "type"),
+    "event": (
+        "event", "event_type", "action", "behavior", "behaviour", "behavior_type", "interaction_type", "action_type", "activity", "verb",
+        "kind", "type",
+    ),
     "value": ("rating", "score", "stars", "star_rating", "overall", "value", "grade", "label", "clicked", "click", "is_click"),
     "session": (
         "session_id", "sessionid", "session", "user_session", "visit_id", "basket_id", "invoice_no", "invoice", "invoice_id", "order_id",

@@ -40,11 +40,15 @@ class StaticEncoder(Encoder):
         max_tokens: PositiveInt = 512
         """Of longer texts the beginning is read."""
 
+        def files(self) -> tuple[Path, ...]:
+            """See Encoder.Config.files."""
+            return locate(self.model)
+
     config: Config
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.files = locate(config.model)
+        self._tokenizer_file, self._table_file = locate(config.model)
         self._loaded: tuple[Tokenizer, Table] | None = None
 
     def fit(self, items: pl.DataFrame) -> None:
@@ -64,11 +68,11 @@ class StaticEncoder(Encoder):
         if self._loaded is None:
             from tokenizers import Tokenizer
 
-            tokenizer = Tokenizer.from_file(str(self.files[0]))
+            tokenizer = Tokenizer.from_file(str(self._tokenizer_file))
             tokenizer.no_truncation()
             tokenizer.no_padding()
             unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "[UNK]")
-            self._loaded = tokenizer, read_table(self.files[1], unknown)
+            self._loaded = tokenizer, read_table(self._table_file, unknown)
         return self._loaded
 
 

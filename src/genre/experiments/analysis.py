@@ -68,8 +68,11 @@ class Analysis:
         return next((found for found in self.comparisons if (found.metric, found.variant) == (metric, variant)), None)
 
 
-def analyse(config: ExperimentConfig, log: Log) -> Analysis:
+def analyse(config: ExperimentConfig, log: Log, watching: bool = False) -> Analysis:
     """Everything at once, from the sums of a log.
+
+    Args:
+        watching: for guardrails: a primary metric of which nothing can be said is no error then.
 
     Raises:
         ExperimentError: of the primary metric nothing can be said, and waiting does not help.
@@ -84,7 +87,7 @@ def analyse(config: ExperimentConfig, log: Log) -> Analysis:
             try:
                 comparisons.append(compare(config, name, variant, arms, alpha))
             except ExperimentError as error:
-                if name == config.primary and not isinstance(error, TooEarlyError):
+                if name == config.primary and not watching and not isinstance(error, TooEarlyError):
                     raise
                 silent[name] = str(error)
     comparisons = with_q(comparisons, config.primary)

@@ -44,7 +44,7 @@ def decide(
     days = round(days, 1)  # a log ends a little before the day does
     over = days >= config.days
     if not primary:
-        return Decision("hold", None, (f"too early: an arm has fewer than {config.min_units} units, so no interval is given yet",))
+        return _without_primary(config, guardrails)
     reasons: list[str] = []
     alive, broke = [], False
     for found in primary:
@@ -71,6 +71,16 @@ def decide(
         return Decision("stop", None, tuple(reasons))
     reasons.append(f"day {days:.1f} of {config.days}, {units:,} of {config.planned_units:,} planned units")
     return Decision("hold", None, tuple(reasons))
+
+
+def _without_primary(config: ExperimentConfig, guardrails: Sequence[Outcome]) -> Decision:
+    """What a variant breaks needs no primary metric to be seen."""
+    broken = [rail for rail in guardrails if rail.state == "broken" and rail.stop]
+    reasons = tuple(f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken)
+    if {rail.variant for rail in broken} == set(config.treatments):
+        return Decision("stop", None, reasons, True)
+    early = f"too early: an arm has fewer than {config.min_units} units, so no interval is given yet"
+    return Decision("hold", None, (*reasons, early))
 
 
 def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from genre.component import Settings
 from genre.experiments.metrics import Degraded, Metric
@@ -147,8 +147,8 @@ class ExperimentConfig(Settings):
     guardrails: dict[Name, Guardrail] = Field(default_factory=dict)
     days: PositiveInt = 14
     """Planned length; the fixed-horizon interval is valid at its end only."""
-    min_days: PositiveInt = 7
-    """Nothing is shipped before: a week has weekdays and a weekend."""
+    min_days: NonNegativeInt = 7
+    """Nothing is shipped before: a week has weekdays and a weekend. 0 where all days are alike, as in a simulation."""
     min_units: Annotated[int, Field(ge=10)] = 100
     """No interval is given before each arm has so many: all of them rest on sums of many units being normal."""
     planned_units: PositiveInt = 10_000

@@ -32,6 +32,9 @@ class Ranker(Component):
         "llm_reranker": "genre.rankers.llm_reranker:LLMReranker",
     }
 
+    begins: ClassVar[bool] = False
+    """Whether fitting begins from `training.start` where there is one; what is learnt in seconds need not."""
+
     class Config(Component.Config):
         synthetic: bool = False
         """Whether histories begin with what the enrich stage imagined for users with few events, in training and when it is asked."""

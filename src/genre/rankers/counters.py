@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.component import Arrays
-from genre.rankers.fading import DAY
+from genre.fading import DAY
 from genre.types import Floats, Ints
 
 

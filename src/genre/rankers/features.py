@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.component import Arrays
+from genre.fading import DAY
 from genre.rankers.candidates import ranks_E
 from genre.rankers.counters import Counters
-from genre.rankers.fading import DAY
 from genre.rankers.neighbours import recency_BN
 from genre.types import Floats, Histories, Ints
 from genre.vectors import unit

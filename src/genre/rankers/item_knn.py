@@ -13,9 +13,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from genre.component import Arrays
+from genre.fading import faded_counts_N
 from genre.progress import track
 from genre.rankers import Ranker
-from genre.rankers.fading import faded_counts_N
 from genre.rankers.neighbours import blocks, from_arrays, grown, grown_by_zeros, multiply, recency_BN, strongest, to_arrays, touched_UN
 from genre.types import Bools, Histories, Training
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from genre.component import Arrays
+from genre.fading import faded_E
 from genre.floor import floor_N
-from genre.rankers.fading import faded_E
 from genre.sittings import sittings_E
 from genre.types import Floats, Histories, Ints
 

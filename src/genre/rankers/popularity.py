@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pydantic import PositiveFloat
 
 from genre.component import Arrays
+from genre.fading import faded_counts_N
 from genre.rankers import Ranker
-from genre.rankers.fading import faded_counts_N
 from genre.types import Bools, Histories, Training
 
 

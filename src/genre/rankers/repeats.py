@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from genre.component import Arrays
+from genre.fading import faded_counts_N
 from genre.floor import floor_N
 from genre.rankers import Ranker
-from genre.rankers.fading import faded_counts_N
 from genre.types import Bools, Histories, Training
 
 

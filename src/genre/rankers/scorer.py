@@ -24,7 +24,7 @@ class Scorer(nn.Module):
     items_ND: Tensor
     known_N: Tensor
 
-    def __init__(self, tower: Tower, project: nn.Module | None, items_ND: Tensor, known_N: Tensor) -> None:
+    def __init__(self, tower: Tower, project: nn.Sequential | None, items_ND: Tensor, known_N: Tensor) -> None:
         super().__init__()
         self.tower, self.project = tower, project
         self.register_buffer("items_ND", items_ND)
@@ -55,6 +55,29 @@ class Scorer(nn.Module):
         found.load_state_dict(tensors)
         return found.eval()
 
+    @torch.no_grad()
+    def begin(self, model: NextItem, earlier_S: Tensor) -> None:
+        """Give a new model these weights: the opposite of `after_training`.
+
+        Items of both catalogues keep their vectors to the last digits, whatever their content says today: their own part takes up the
+        difference. New items stay as they are.
+
+        Args:
+            earlier_S: where the model's items stand in this catalogue; -1 where they do not.
+        """
+        model.tower.load_state_dict(self.tower.state_dict())
+        items = model.items
+        if self.project is not None and items.project is not None and self.project[0].weight.shape == items.project[0].weight.shape:
+            items.project.load_state_dict(self.project.state_dict())
+            first = items.project[0]
+            assert isinstance(first, nn.Linear)
+            first.weight.div_(items.scale)
+        both = (earlier_S >= 0) & self.known_N[earlier_S]
+        vectors_ED = self.items_ND[earlier_S[both]]
+        if items.project is not None and items.content_NF is not None:
+            vectors_ED = vectors_ED - items.project(items.content_NF[both])
+        items.ids.weight[both] = vectors_ED
+
     @torch.inference_mode()
     def extend(self, content_MF: npt.NDArray[np.float32] | None, m: int) -> None:
         """Add items: by their content where the model reads content, else as items that nobody knows."""
@@ -79,3 +102,13 @@ class Scorer(nn.Module):
                 part_BN = torch.where(self.known_N, part_BN, lowest_B1 - 1)
             found_BN[rows] = part_BN.cpu().numpy()
         return found_BN
+
+    @torch.inference_mode()
+    def user_vectors(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """What the tower makes of each history, shape (B, D), a few at a time."""
+        found_BD = np.empty((len(queries), self.items_ND.shape[1]), np.float32)
+        by_length = np.argsort(queries.lengths, kind="stable")
+        for start in range(0, len(by_length), QUERIES_AT_ONCE):
+            rows = by_length[start : start + QUERIES_AT_ONCE]
+            found_BD[rows] = read_last(self.tower, self.items_ND, self.known_N, queries.take(rows)).cpu().numpy()
+        return found_BD

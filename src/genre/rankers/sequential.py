@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from genre.component import Arrays
 from genre.rankers import Ranker
@@ -23,8 +24,10 @@ if TYPE_CHECKING:  # configs are read without torch
     from torch import Tensor
 
     from genre.rankers.scorer import Scorer
+    from genre.rankers.transformer import NextItem
     from genre.tower import Tower
 
+log = logging.getLogger(__name__)
 FULL_UP_TO = 50_000
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -60,19 +63,28 @@ class SequentialRanker(Ranker):
         sitting_seconds: NonNegativeFloat | None = 0.0
         """Entries at most this far apart are one sitting, whose order is drawn anew each epoch (0: the same time stamp, a basket).
         None: each stands alone, in the order given."""
+        half_life_days: PositiveFloat | None = None
+        """An interaction this much older than the newest is asked for half as often in training; None asks for all alike."""
         loss: Literal["auto", "full", "sampled"] = "auto"
         """Softmax over the whole catalogue or over sampled negatives; auto: full up to 50,000 items."""
         negatives: PositiveInt = 2048
         """Draws of shared negatives a step, for the sampled loss."""
         popularity_share: Annotated[float, Field(ge=0, le=1)] = 0.5
         """How many of the negatives are drawn by popularity, the others uniformly."""
+        adversarial: NonNegativeFloat = 0.0
+        """For the sampled loss: weight of a second loss against negatives picked by a generator, which learns to find what the ranker takes
+        for right (after IRGAN); `auto` then samples. 0 leaves it out."""
+        adversarial_picks: PositiveInt = 8
+        """Negatives that the generator picks for each entry, out of the step's shared ones."""
         validation_users: PositiveInt = 4000
         """Validation queries at most, drawn once by the seed."""
 
         @model_validator(mode="after")
-        def _heads_divide(self) -> SequentialRanker.Config:
+        def _fits(self) -> SequentialRanker.Config:
             if self.embedding_dim % self.heads:
                 raise ValueError(f"embedding_dim {self.embedding_dim} is not a multiple of heads {self.heads}")
+            if self.adversarial and self.loss == "full":
+                raise ValueError("adversarial picks among sampled negatives: set loss to sampled or auto")
             return self
 
         def encoders(self) -> tuple[str, ...]:
@@ -80,6 +92,7 @@ class SequentialRanker(Ranker):
             return self.content
 
     config: Config
+    begins = True
     _scorer: Scorer
     _epochs: int | None = None
 
@@ -91,6 +104,7 @@ class SequentialRanker(Ranker):
         """
         import torch
 
+        from genre.rankers.adversary import Adversary
         from genre.rankers.scorer import Scorer
         from genre.rankers.transformer import ItemVectors, NextItem
 
@@ -101,12 +115,16 @@ class SequentialRanker(Ranker):
         count_N = training.counts_N()
         # Items nobody touched stay out of the softmax: as eternal negatives they would teach that what looks like them is bad.
         seen_S = np.flatnonzero(count_N)
-        full = config.loss == "full" or (config.loss == "auto" and len(seen_S) <= FULL_UP_TO)
+        full = config.loss == "full" or (config.loss == "auto" and len(seen_S) <= FULL_UP_TO and not config.adversarial)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             content_SF = None if content_NF is None else torch.from_numpy(content_NF[seen_S])
             items = ItemVectors(config.embedding_dim, content_SF, len(seen_S), config.id_dropout, sparse=not full)
-            model = NextItem(items, self._new_tower()).to(device)
+            adversary = Adversary(len(seen_S), config.embedding_dim, sparse=True) if config.adversarial else None
+            model = NextItem(items, self._new_tower(), adversary)
+            if training.start is not None:
+                self._begin(model, training.start.ranker, torch.from_numpy(training.start.earlier_N[seen_S]))
+            model = model.to(device)
         compact_N = np.zeros(training.n_items, np.int32)
         compact_N[seen_S] = np.arange(len(seen_S))
         item_E = compact_N[training.histories.item_idx_E]
@@ -114,13 +132,15 @@ class SequentialRanker(Ranker):
         if truth:
             truth = sample(truth, config.validation_users, np.random.default_rng(training.seed))
 
-        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats)
+        successors = Successors(training.histories, item_E, config.sitting_seconds, config.target, training.repeats, config.half_life_days)
 
         def batches(epoch: int, rng: np.random.Generator) -> Windows:
             return Windows(successors.draw(rng), *cut(training.histories, config.max_history, rng), config.batch_size, rng)
 
         def loss(batch: Batch) -> Tensor:
-            return model.full_loss(batch) if full else model.sampled_loss(batch, chance_S, config.negatives)
+            if full:
+                return model.full_loss(batch)
+            return model.sampled_loss(batch, chance_S, config.negatives, config.adversarial, config.adversarial_picks)
 
         def validate() -> float:
             assert truth is not None
@@ -133,6 +153,14 @@ class SequentialRanker(Ranker):
             if truth:
                 self._epochs = progress.best_epoch + 1
         self._scorer = Scorer.after_training(model.eval(), seen_S, content_NF, training.n_items)
+
+    def _begin(self, model: NextItem, earlier: Ranker, earlier_S: Tensor) -> None:
+        """From an earlier one's weights, if they are of the same shape."""
+        shape = ("embedding_dim", "layers", "heads", "max_history")
+        if not isinstance(earlier, SequentialRanker) or any(getattr(earlier.config, name) != getattr(self.config, name) for name in shape):
+            log.warning("what serves is of another shape (%s): beginning from chance", ", ".join(shape))
+            return
+        earlier._scorer.cpu().begin(model, earlier_S)
 
     def _new_tower(self) -> Tower:
         from genre.tower import Tower
@@ -147,6 +175,14 @@ class SequentialRanker(Ranker):
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """Dot products; without content, items that nobody touched come below all others. See Ranker.score."""
         return self._scorer.score(queries)
+
+    def user_vectors(self, queries: Histories) -> npt.NDArray[np.float32]:
+        """What the tower makes of each history, shape (B, D): the user's state, whose dot products with `item_vectors` are the scores."""
+        return self._scorer.user_vectors(queries)
+
+    def item_vectors(self) -> npt.NDArray[np.float32]:
+        """The finished item vectors, shape (N, D); zeros for items that nothing is known of."""
+        return np.asarray(self._scorer.items_ND.cpu().numpy())
 
     def known(self) -> Bools:
         """All where content speaks for an item; else those that somebody touched."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genre.losses import draw_negatives, full_softmax, sampled_softmax
+from genre.rankers.adversary import Adversary, adversarial_losses
 from genre.tower import Tower
 from genre.windows import Batch
 
@@ -72,9 +73,9 @@ def projection(content_dim: int, dim: int) -> nn.Sequential:
 class NextItem(nn.Module):
     """Item vectors and tower together, with the loss of a batch of windows; indices count the items seen in training."""
 
-    def __init__(self, items: ItemVectors, tower: Tower) -> None:
+    def __init__(self, items: ItemVectors, tower: Tower, adversary: Adversary | None = None) -> None:
         super().__init__()
-        self.items, self.tower = items, tower
+        self.items, self.tower, self.adversary = items, tower, adversary
 
     def full_loss(self, batch: Batch) -> Tensor:
         """Against every item."""
@@ -82,15 +83,25 @@ class NextItem(nn.Module):
         items_ND = self.items()
         return full_softmax(self._hidden(items_ND, input_BL, real_BL), items_ND, target_T)
 
-    def sampled_loss(self, batch: Batch, chance_N: Tensor, draws: int) -> Tensor:
-        """Against shared negatives; only the vectors of items that occur are made."""
+    def sampled_loss(self, batch: Batch, chance_N: Tensor, draws: int, adversarial: float = 0.0, picks: int = 0) -> Tensor:
+        """Against shared negatives; only the vectors of items that occur are made.
+
+        Args:
+            adversarial: weight of the loss against those `picks` of them that the adversary chooses for each position.
+        """
         input_BL, target_T, real_BL = self._to_device(batch)
         negative_K, hit_T, inclusion_K = draw_negatives(target_T, chance_N, draws)
         item_U, place = torch.unique(torch.cat([input_BL.flatten(), target_T, negative_K]), return_inverse=True)
         items_UD = self.items(item_U)
         input_P, positive_T, place_K = place.split([input_BL.numel(), len(target_T), len(negative_K)])
         hidden_TD = self._hidden(items_UD, input_P.view(input_BL.shape), real_BL)
-        return sampled_softmax(hidden_TD, items_UD.index_select(0, positive_T), items_UD.index_select(0, place_K), hit_T, inclusion_K)
+        positive_TD, negative_KD = items_UD.index_select(0, positive_T), items_UD.index_select(0, place_K)
+        loss = sampled_softmax(hidden_TD, positive_TD, negative_KD, hit_T, inclusion_K)
+        if self.adversary is None or not adversarial:
+            return loss
+        logit_TK = self.adversary(hidden_TD, negative_K)
+        ranking, generating = adversarial_losses(logit_TK, hidden_TD, positive_TD, negative_KD, hit_T, picks)
+        return loss + adversarial * ranking + generating
 
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         device = self.tower.unknown_D.device

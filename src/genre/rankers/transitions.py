@@ -14,9 +14,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from genre.component import Arrays
+from genre.fading import faded_counts_N, faded_E
 from genre.progress import track
 from genre.rankers import Ranker
-from genre.rankers.fading import faded_counts_N, faded_E
 from genre.rankers.neighbours import blocks, from_arrays, grown, grown_by_zeros, multiply, recency_BN, strongest, to_arrays
 from genre.sittings import sittings_E
 from genre.types import Bools, Floats, Histories, Ints, Training

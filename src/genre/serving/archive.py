@@ -13,19 +13,21 @@ import polars as pl
 import sqlalchemy as sa
 
 from genre.serving.store.database import Database
+from genre.serving.store.exposures import candidates_of
 from genre.serving.store.inserting import upsert
-from genre.serving.store.schema import LOGS, archived, merges
+from genre.serving.store.schema import LOGS, archived, merges, traces
 
 ARCHIVE = "logs"
 """In the run's folder."""
 CHUNK = 50_000
+LISTS = 5_000
+"""So many exposures at a time: each brings hundreds of candidates."""
 COLUMNS: dict[str, dict[str, Any]] = {
     "exposures": {
-        "experiment": pl.String,
         "request_id": pl.String, "time": pl.Float64, "kind": pl.String, "unit": pl.String, "user_id": pl.String, "session_id": pl.String,
         "surface": pl.String, "variant": pl.String, "model": pl.String, "policy": pl.String, "item_ids": pl.List(pl.String),
         "positions": pl.List(pl.Int32), "propensities": pl.List(pl.Float64), "scores": pl.List(pl.Float64), "context": pl.String,
-        "degraded": pl.List(pl.String), "ms": pl.Float64,
+        "degraded": pl.List(pl.String), "ms": pl.Float64, "candidates": pl.List(pl.String),
     },
     "events": {
         "event_id": pl.String, "received": pl.Float64, "time": pl.Float64, "type": pl.String, "unit": pl.String, "user_id": pl.String,
@@ -38,7 +40,8 @@ COLUMNS: dict[str, dict[str, Any]] = {
     },
     "catalogue": {"seq": pl.Int64, "time": pl.Float64, "item_id": pl.String, "change": pl.String, "data": pl.String},
 }  # fmt: skip
-"""What a log's files hold; `context`, `props` and `data` are JSON."""
+"""What a log's files hold; `context`, `props` and `data` are JSON. `candidates` are what the policy chose from, best first: null once the
+trace is gone."""
 
 
 def archive(database: Database, folder: Path, keep_days: float | None = None, progress: Callable[[str, int], None] | None = None) -> int:
@@ -60,7 +63,7 @@ def archive(database: Database, folder: Path, keep_days: float | None = None, pr
             copied += len(rows)
             if progress is not None:
                 progress(name, len(rows))
-            if len(rows) < CHUNK:
+            if len(rows) < _chunk(name):
                 break
     with database.read() as connection:
         merged = [dict(row) for row in connection.execute(sa.select(merges.c.unit, merges.c.into_unit)).mappings()]
@@ -72,11 +75,17 @@ def archive(database: Database, folder: Path, keep_days: float | None = None, pr
 
 def _next(database: Database, name: str) -> list[dict[str, Any]]:
     log = LOGS[name]
+    chosen = sa.select(log)
+    if name == "exposures":
+        chosen = chosen.add_columns(traces.c.trace).outerjoin(traces, traces.c.request_id == log.c.request_id)
     with database.read() as connection:
         after = connection.execute(sa.select(archived.c.seq).where(archived.c.log == name)).scalar() or 0
-        return [
-            dict(row) for row in connection.execute(sa.select(log).where(log.c.seq > after).order_by(log.c.seq).limit(CHUNK)).mappings()
-        ]
+        found = connection.execute(chosen.where(log.c.seq > after).order_by(log.c.seq).limit(_chunk(name))).mappings()
+        return [{**row, "candidates": candidates_of(row["trace"])} if name == "exposures" else dict(row) for row in found]
+
+
+def _chunk(name: str) -> int:
+    return min(CHUNK, LISTS) if name == "exposures" else CHUNK
 
 
 def _write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+from genre.serving.admin_client import Admin
 from genre.serving.contract import EventIn, ItemIn, RankRequest, RankResponse, RecommendRequest, RecommendResponse, UserIn
 
 M = TypeVar("M", bound=BaseModel)
@@ -48,6 +49,8 @@ class Client:
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
         self._retries = retries
+        self.admin = Admin(self._ask)
+        """Models, experiments and the audit log, for a key that is good for admin."""
 
     def __enter__(self) -> Self:
         return self

@@ -99,7 +99,7 @@ class RecommendResponse(Wire):
     """The bundle's version."""
     policy: str
     variant: str | None = None
-    """The experiment's arm, if one runs on the surface."""
+    """The experiment and its arm, `EXPERIMENT/VARIANT`, for who takes part in one on this surface."""
     cursor: str | None = None
     timings: dict[str, float] | None = None
     """Milliseconds a stage, if `debug`."""
@@ -206,7 +206,6 @@ class Trace:
         stage_scores: the score of each candidate after a stage, by stage and item id.
         allowed: how many items of the catalogue pass each filter.
         plan: how the catalogue was searched: "exact", "subset" or "index".
-        experiment, variant: the arm that answered, where an experiment runs on the surface and takes this unit.
     """
 
     request_id: str
@@ -228,13 +227,11 @@ class Trace:
     stage_scores: dict[str, dict[str, float]] = field(default_factory=dict)
     allowed: dict[str, int] = field(default_factory=dict)
     plan: str = ""
-    experiment: str | None = None
 
     def exposure(self) -> dict[str, Any]:
         """One row of the exposure log."""
         return {
-            "request_id": self.request_id, "time": self.time, "unit": self.unit, "surface": self.surface,
-            "experiment": self.experiment, "variant": self.variant,
+            "request_id": self.request_id, "time": self.time, "unit": self.unit, "surface": self.surface, "variant": self.variant,
             "model": self.model, "policy": self.policy, "item_ids": self.item_ids, "positions": self.positions, "scores": self.scores,
             "propensities": self.propensities, "context": dict(self.context), "degraded": sorted(self.degraded),
         }  # fmt: skip
@@ -266,14 +263,15 @@ class Engine(Protocol):
             RequestError: an unknown surface or column of a filter, a cursor that is none.
         """
 
-    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
-        """An engine whose surface is configured otherwise, for an arm of an experiment; all that is known and heard of is shared.
-
-        Raises RequestError for a surface or a setting that there is not.
-        """
-
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         """The caller's items in order, with probabilities. Raises RequestError like `recommend`."""
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        """The same engine, but for a surface's settings: an experiment's arm. It shares all else, and hears of items and events with it.
+
+        Raises:
+            RequestError: there is no such surface, or the settings are wrong.
+        """
 
     def observe(self, event: EventIn, now: float) -> None:
         """Count an event (once: idempotence is the store's): trends, and policies that learn online."""

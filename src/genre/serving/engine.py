@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +31,7 @@ from genre.serving.contract import (
 from genre.serving.cursor import read_cursor, write_cursor
 from genre.serving.hydrating import Barred, barred, hydrated, restrict
 from genre.serving.listing import Listing
-from genre.serving.placement import Placement, chosen, placements_of, varied
+from genre.serving.placement import Placement, changed, chosen, placements_of
 from genre.serving.ranking import ranked
 from genre.serving.retrieval import Plans
 from genre.serving.rules import Place
@@ -97,12 +97,6 @@ class BundleEngine:
         )  # fmt: skip
         return response, trace
 
-    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
-        """See contract.Engine.varied."""
-        other = copy.copy(self)
-        other.placements = {**self.placements, surface: varied(chosen(self.placements, surface), changes)}
-        return other
-
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         """See contract.Engine.rank."""
         placement = chosen(self.placements, request.surface)
@@ -121,9 +115,15 @@ class BundleEngine:
 
     def drawing(self, draw: str) -> Self:
         """The same engine, with every choice drawn alike: what differs between two of its lists is then no chance."""
-        other = copy.copy(self)
+        other = copy(self)
         other.draw = draw
         return other
+
+    def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
+        """See contract.Engine.varied."""
+        arm = copy(self)
+        arm.placements = {**self.placements, surface: changed(chosen(self.placements, surface), changes)}
+        return arm
 
     def observe(self, event: EventIn, now: float) -> None:
         """See contract.Engine.observe."""

@@ -19,7 +19,7 @@ from genre.serving.settings import open_store
 from genre.serving.shelf import MODELS, bundles
 from genre.serving.store.audit import record
 from genre.serving.store.database import Database
-from genre.serving.store.schema import assignments, comparisons, events, exposures, merges, metadata, traces, users
+from genre.serving.store.schema import assignments, comparisons, events, exposures, merges, metadata, roots, traces, users
 
 HISTORIES = "histories.safetensors"
 
@@ -62,6 +62,7 @@ def _in_store(store: Database, user_id: str, actor: str) -> Counter[str]:
             done = connection.execute(table.delete().where(sa.or_(table.c.unit.in_(units), table.c.user_id == user_id)))
             gone[table.name] += done.rowcount
         gone["assignments"] += connection.execute(assignments.delete().where(assignments.c.unit.in_(units))).rowcount
+        connection.execute(roots.delete().where(sa.or_(roots.c.unit.in_(units), roots.c.root.in_(units))))
         gone["users"] += connection.execute(users.delete().where(users.c.user_id == user_id)).rowcount
         connection.execute(merges.delete().where(sa.or_(merges.c.unit.in_(units), merges.c.into_unit == f"user:{user_id}")))
         if into is not None:

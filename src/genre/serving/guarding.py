@@ -1,76 +1,74 @@
-"""Guarding: a thread that looks at every running experiment from time to time, and stops one whose guardrail or split is broken."""
+"""Guarding: a thread that looks at the guardrails of running experiments, and stops one that must not go on."""
 
 from __future__ import annotations
 
-import functools
 import threading
+import time
+from collections.abc import Callable, Sequence
 
+from genre.data.readers.rejection import ReadError
 from genre.experiments.definition import ExperimentError
 from genre.experiments.state import Experiment
-from genre.serving.evidence import evidence
+from genre.serving.findings import analysed
 from genre.serving.observability import ERRORS, log
 from genre.serving.store import experiments
 from genre.serving.store.database import Database, Unavailable
 from genre.serving.store.writer import Writer
 
-ACTOR = "guardrails"
+ACTOR = "the server"
+REST = 20.0
+"""An experiment whose figures take long is looked at less often: at most a twentieth of the time goes into it."""
 
 
 class Guarding:
-    """Of all workers and replicas, whoever comes first looks.
+    """One worker's part; the workers of all replicas share the turns."""
 
-    Args:
-        seconds: between two looks at an experiment; 0 never looks.
-    """
-
-    def __init__(self, database: Database, writer: Writer, project: str, seconds: float) -> None:
-        self._database, self._writer, self._project, self._seconds = database, writer, project, seconds
+    def __init__(self, database: Database, writer: Writer, seconds: float, running: Callable[[], Sequence[Experiment]]) -> None:
+        self._database, self._writer, self._seconds, self._running = database, writer, seconds, running
+        self._took: dict[str, float] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"genre-guard-{project}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="genre-guard", daemon=True)
 
     def start(self) -> None:
-        """Look from now on."""
-        if self._seconds:
-            self._thread.start()
+        """Begin."""
+        self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; a look that is under way is finished first."""
+        """End, after the look that is under way."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def look(self) -> None:
-        """Once, at every experiment whose turn it is.
-
-        Raises:
-            Unavailable: the store is away.
-        """
-        with self._database.read() as connection:
-            running = experiments.running(connection)
-        for experiment in running:
-            mine = functools.partial(experiments.due, name=experiment.config.name, seconds=self._seconds)
-            if not self._stop.is_set() and self._writer.submit(mine).result():
-                self._judge(experiment)
-
-    def _judge(self, experiment: Experiment) -> None:
+    def look(self, experiment: Experiment) -> str | None:
+        """Once, if it is this worker's turn; the reason if the experiment was stopped."""
         name = experiment.config.name
+        pause = max(self._seconds, REST * self._took.get(name, 0.0))
+        if not self._writer.submit(lambda connection: experiments.claim(connection, name, time.time(), pause)).result():
+            return None
+        began = time.monotonic()
         try:
-            decision = evidence(self._database, experiment).decision
-            if decision.must_stop:
-                reason = decision.reasons[0]
-                self._writer.submit(functools.partial(experiments.stop, name=name, reason=reason, actor=ACTOR)).result()
-                log.warning("experiment stopped", project=self._project, experiment=name, reason=reason)
-        except ExperimentError as error:  # too early, or stopped by somebody else meanwhile
-            log.info("experiment not judged", project=self._project, experiment=name, reason=str(error))
-        except Unavailable:
-            raise
-        except Exception:  # one experiment that cannot be judged must not keep the others from it
-            ERRORS.labels("guard").inc()
-            log.exception("experiment not judged", project=self._project, experiment=name)
+            decision = analysed(self._database, experiment, watching=True).decision
+        except (ExperimentError, ReadError) as error:  # too early, or a log that says nothing: no reason to stop anything
+            log.info("guardrails say nothing", experiment=name, reason=str(error))
+            return None
+        finally:
+            self._took[name] = time.monotonic() - began
+        if not decision.must_stop:
+            return None
+        reason = decision.reasons[0]
+        log.warning("experiment stopped", experiment=name, reason=reason)
+        self._writer.submit(lambda connection: experiments.stop(connection, name, reason, ACTOR)).result()
+        return reason
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
-            try:
-                self.look()
-            except Unavailable as error:
-                log.warning("the store is away", project=self._project, reason=str(error))
+        while not self._stop.wait(min(self._seconds, 1.0)):
+            for experiment in self._running():
+                try:
+                    self.look(experiment)
+                except Unavailable as error:
+                    log.warning("the store is away", reason=str(error))
+                except ExperimentError as error:  # somebody else stopped it meanwhile
+                    log.info("experiment not stopped", experiment=experiment.config.name, reason=str(error))
+                except Exception:  # this thread is what the next broken guardrail is noticed by: it must not end
+                    ERRORS.labels("guard").inc()
+                    log.exception("guarding failed", experiment=experiment.config.name)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from genre.serving.contract import RecommendRequest, Trace
 from genre.serving.hydrating import Barred, read
 from genre.serving.placement import Placement
 from genre.serving.reasons import reasons_of
-from genre.serving.rules import Place, arranged, boosted
+from genre.serving.rules import Place, arranged, boosted, pins_of
 from genre.serving.sources import Asked, Source, merged
 from genre.serving.stages import Stages
 from genre.types import Candidates, Floats, Ints, Slate
@@ -56,11 +56,14 @@ class Listing:
         item_idx_K = run("merge", lambda: merged(list(self.found.values())), lambda: NOTHING, ALWAYS)
         if not len(item_idx_K):
             item_idx_K = asked.world.popular.best(asked.allowed_N, self._wanted)
+        # A pin takes no part in the policy's choice: how likely the rest was is then exact.
+        pins = pins_of(self.placement.settings.rules, asked.world.catalogue, asked.allowed_N, self.request.n, len(self.before))
+        item_idx_K = item_idx_K[~np.isin(item_idx_K, list(pins.values()))] if pins else item_idx_K
         scores_K = run("score", lambda: self._scored(item_idx_K), lambda: in_order(item_idx_K))
         order_K = np.argsort(-scores_K, kind="stable")[: self._wanted]
         self.item_idx_K, self.scores_K = item_idx_K[order_K], scores_K[order_K]
         slate = run("policy", lambda: self._chosen(rng), self._best, ALWAYS)
-        places, self.dropped = run("rules", lambda: self._arranged(slate), lambda: (as_chosen(slate, self.request.n), {}), ALWAYS)
+        places, self.dropped = run("rules", lambda: self._arranged(slate, pins), lambda: (as_chosen(slate, self.request.n), {}), ALWAYS)
         return places
 
     def reasons(self, places: Sequence[Place]) -> Sequence[list[str] | None]:
@@ -127,9 +130,9 @@ class Listing:
         best = self.item_idx_K[: self.placement.picks(self.request.n)]
         return Slate(best, np.ones(len(best)))
 
-    def _arranged(self, slate: Slate) -> tuple[list[Place], dict[str, list[int]]]:
+    def _arranged(self, slate: Slate, pins: Mapping[int, int]) -> tuple[list[Place], dict[str, list[int]]]:
         catalogue, rules = self.asked.world.catalogue, self.placement.settings.rules
-        return arranged(slate, self.item_idx_K, rules, catalogue, self.asked.allowed_N, self.request.n, len(self.before))
+        return arranged(slate, self.item_idx_K, rules, catalogue, pins, self.request.n)
 
 
 def finding(source: Source, asked: Asked, k: int) -> Callable[[], Ints]:

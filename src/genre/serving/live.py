@@ -1,128 +1,113 @@
-"""Live experiments: on which surfaces one runs, who is shown which arm of it, and the engines that answer for the arms."""
+"""Live experiments: which arm somebody gets on a surface, and the engine that answers for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import sqlalchemy as sa
+from pydantic import ValidationError
 
 from genre.experiments.assignment import Assigner
-from genre.experiments.definition import Variant
+from genre.experiments.definition import ExperimentConfig, ExperimentError, Variant
+from genre.experiments.loading import parse_experiment
 from genre.experiments.state import Experiment
-from genre.serving.contract import Engine, RequestError
-from genre.serving.following import Following
-from genre.serving.observability import log
-from genre.serving.store import experiments
+from genre.serving.contract import Engine
+from genre.serving.store.assignments import label
+from genre.surfaces import DEFAULT, Surface
 
-MODEL = "model"
-"""The key of a variant's `serve` that names a published model; every other is a setting of the surface."""
+COLUMNS = {"latency": "ms", "degraded": "degraded", "items": "items"}
+"""What the served log calls what guardrails read."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What answers a unit."""
+    """What answers, and what the log calls it."""
 
-    experiment: str
-    variant: str
+    label: str
     engine: Engine
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """What runs, replaced as a whole so that no request sees half of a change."""
-
-    serving: Following | None = None
-    running: tuple[Experiment, ...] = ()
-    assigner: Assigner = field(default_factory=lambda: Assigner(()))
-    arms: Mapping[str, Mapping[str, Arm]] = field(default_factory=dict)
-
-
 class Live:
-    """The experiments that run, as this worker serves them.
+    """The experiments that run, as one worker serves them; built anew whenever one starts or stops."""
 
-    Args:
-        hold_out: the share of units that no experiment touches.
-        load: a model by its name in the registry; None if it cannot be loaded.
-
-    Attributes:
-        models: what arms answer with beside the model that serves, by name.
-    """
-
-    def __init__(self, hold_out: float, load: Callable[[sa.Connection, str], Following | None]) -> None:
-        self.models: dict[str, Following] = {}
-        self._hold_out = hold_out
-        self._load = load
-        self._ready = _Ready()
-
-    def look(self, connection: sa.Connection, serving: Following | None) -> None:
-        """Once: what was started, what was stopped, and whether another model serves the arms that name none."""
-        running = tuple(experiments.running(connection))
-        if running == self._ready.running and serving is self._ready.serving:
-            return
-        before = {**self.models, **({serving.model: serving} if serving else {})}
-        models: dict[str, Following] = {}
-        arms = {found.config.name: self._arms(found, serving, before, models, connection) for found in running} if serving else {}
-        able = {name: of for name, of in arms.items() if of}
-        self._ready = _Ready(serving, running, Assigner((one for one in running if one.config.name in able), self._hold_out), able)
-        self.models = models
-
-    def serves(self, name: str) -> bool:
-        """Whether an experiment runs here."""
-        return name in self._ready.arms
-
-    def on(self, surface: str) -> bool:
-        """Whether an experiment runs on a surface."""
-        return any(found.config.surface == surface for found in self._ready.assigner.experiments.values())
-
-    def arm(self, surface: str, unit: str, seen: Mapping[str, str], now: float) -> Arm | None:
-        """What answers a unit on a surface: what it saw before, else what its hash says; None where it takes no part.
+    def __init__(self, experiments: Sequence[Experiment] = (), engines: Mapping[str, Engine] | None = None, hold_out: float = 0.0) -> None:
+        """Make every arm.
 
         Args:
-            seen: the variant that it was first shown, by experiment.
+            engines: of every model that an arm names.
         """
-        ready = self._ready
-        here = [name for name, found in ready.assigner.experiments.items() if found.config.surface == surface]
-        for name in here:
-            if seen.get(name) in ready.arms[name]:
-                return ready.arms[name][seen[name]]
-        for name in here:
-            variant = ready.assigner.assign(unit, name, now).variant
-            if variant is not None:
-                return ready.arms[name][variant]
+        self.experiments = tuple(experiments)
+        self._assigner = Assigner(experiments, hold_out)
+        self._on: dict[str, list[str]] = {}
+        self._arms: dict[tuple[str, str], Arm] = {}
+        for one in experiments:
+            self._on.setdefault(one.config.surface, []).append(one.config.name)
+            for name, variant in one.config.variants.items():
+                model, changes = parts(variant)
+                assert engines is not None and model is not None  # written out at the start
+                engine = engines[model].varied(one.config.surface, changes) if changes else engines[model]
+                self._arms[one.config.name, name] = Arm(label(one.config.name, name), engine)
+
+    def concerns(self, surface: str) -> bool:
+        """Whether anything runs there."""
+        return surface in self._on
+
+    def arm(self, surface: str, root: str, now: float) -> Arm | None:
+        """What somebody gets, by the id that they are assigned by; None for who takes part in nothing there."""
+        for experiment in self._on.get(surface, ()):
+            got = self._assigner.assign(root, experiment, now)
+            if got.variant is not None:
+                return self._arms[experiment, got.variant]
         return None
 
-    def _arms(
-        self,
-        experiment: Experiment,
-        serving: Following,
-        before: Mapping[str, Following],
-        models: dict[str, Following],
-        connection: sa.Connection,
-    ) -> dict[str, Arm]:
-        """An experiment's arms by variant; none at all if one of them cannot be served, for half an experiment compares nothing."""
-        config, arms = experiment.config, dict[str, Arm]()
-        for variant, what in config.variants.items():
-            model = what.serve.get(MODEL)
-            following = serving if model is None else models.get(model) or before.get(model) or self._load(connection, model)
-            if following is None:
-                log.error("experiment not served", experiment=config.name, variant=variant, reason=f"model {model} cannot be loaded")
-                return {}
-            if model is not None:
-                models[model] = following
-            try:
-                arms[variant] = Arm(config.name, variant, engine_of(following.engine, config.surface, what))
-            except RequestError as error:
-                log.error("experiment not served", experiment=config.name, variant=variant, reason=str(error))
-                return {}
-        return arms
+
+def parts(variant: Variant) -> tuple[str | None, dict[str, Any]]:
+    """The model that a variant names, and what it changes of the surface."""
+    changes = dict(variant.serve)
+    return changes.pop("model", None), changes
 
 
-def engine_of(engine: Engine, surface: str, variant: Variant) -> Engine:
-    """An engine as a variant wants its surface.
+def parse_live(tree: Mapping[str, Any]) -> ExperimentConfig:
+    """A definition whose logs are the server's own.
 
     Raises:
-        RequestError: a surface or a setting that there is not.
+        ExperimentError: with every mistake, each with its path.
     """
-    changes = {key: value for key, value in variant.serve.items() if key != MODEL}
-    return engine.varied(surface, changes) if changes else engine
+    if tree.get("logs"):
+        raise ExperimentError("logs: the server reads its own log; leave this out")
+    # Two people of two variants may turn out to be one: that is nobody's mistake here.
+    config = parse_experiment({"surface": DEFAULT, "crossed": "drop", **tree, "logs": COLUMNS})
+    for name, variant in config.variants.items():
+        model, changes = parts(variant)
+        if model is not None and not isinstance(model, str):
+            raise ExperimentError(f"variants.{name}.serve.model: must be a model's name, not {model!r}")
+        try:
+            Surface.model_validate(changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where, what = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+            raise ExperimentError(
+                f"variants.{name}.serve.{where}: {what}; it may hold `model` and settings of a surface: {', '.join(Surface.model_fields)}"
+            ) from error
+    return config
+
+
+def pinned(config: ExperimentConfig, current: str | None) -> ExperimentConfig:
+    """With the model of every arm written out: what is promoted while it runs changes no arm.
+
+    Raises:
+        ExperimentError: an arm names no model, and none serves.
+    """
+    variants = {}
+    for name, variant in config.variants.items():
+        if (model := variant.serve.get("model", current)) is None:
+            raise ExperimentError(f"variants.{name}.serve names no model, and none serves yet; promote one, or name it")
+        variants[name] = variant.model_copy(update={"serve": {**variant.serve, "model": model}})
+    return config.model_copy(update={"variants": variants})
+
+
+def models_of(experiments: Sequence[Experiment]) -> list[str]:
+    """Every model that an arm names."""
+    found = [parts(variant)[0] for one in experiments for variant in one.config.variants.values()]
+    return sorted({model for model in found if model is not None})

@@ -60,34 +60,23 @@ def chosen(placements: Mapping[str, Placement], name: str) -> Placement:
     return found
 
 
-def varied(placement: Placement, changes: Mapping[str, Any]) -> Placement:
-    """A placement with some settings of its surface changed; sources and a policy that stay are shared.
+def changed(placement: Placement, changes: Mapping[str, Any]) -> Placement:
+    """A surface with other settings in the place of some of its own.
 
     Raises:
-        RequestError: a setting that there is not, or code of one's own, which comes with a bundle and not over the API.
+        RequestError: a setting that there is not, or a value that it cannot have.
     """
-    foreign = _own_code(changes)
-    if foreign is not None:
-        raise RequestError(foreign, "classes of your own are named in the configuration, not over the API")
     try:
-        settings = Surface.model_validate({**placement.settings.model_dump(exclude_unset=True), **changes})
-        policy = build(Policy, settings.policy) if settings.policy is not None and "policy" in changes else placement.policy
+        new = Surface.model_validate(dict(changes))
+        sources = {source: load_source(source) for source in new.sources} if "sources" in changes else placement.sources
+        policy = placement.policy if new.policy is None else build(Policy, new.policy)
     except ValidationError as error:
-        raise RequestError(".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]) from error
-    sources = {source: placement.sources.get(source) or load_source(source) for source in settings.sources}
-    repeats = placement.repeats if settings.repeats is None else settings.repeats
-    return Placement(placement.name, settings, sources, policy, repeats)
-
-
-def _own_code(changes: Any, where: str = "") -> str | None:
-    """Where a tree of settings names a class of somebody's own."""
-    if isinstance(changes, Mapping):
-        if isinstance(use := changes.get("use"), str) and ":" in use:
-            return f"{where}use"
-        return next((found for key, value in changes.items() if (found := _own_code(value, f"{where}{key}."))), None)
-    if isinstance(changes, list | tuple):
-        return next((found for at, value in enumerate(changes) if (found := _own_code(value, f"{where}{at}."))), None)
-    return where.rstrip(".") if where.startswith("sources.") and isinstance(changes, str) and ":" in changes else None
+        first = error.errors()[0]
+        raise RequestError(".".join(map(str, first["loc"])) or placement.name, first["msg"].removeprefix("Value error, ")) from error
+    except (ValueError, ImportError, AttributeError) as error:
+        raise RequestError(placement.name, str(error)) from error
+    settings = placement.settings.model_copy(update={name: getattr(new, name) for name in changes})
+    return Placement(placement.name, settings, sources, policy, placement.repeats if new.repeats is None else new.repeats)
 
 
 def _placement(name: str, settings: Surface, facts: Mapping[str, Any]) -> Placement:

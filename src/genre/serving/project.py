@@ -12,15 +12,15 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from genre.serving.contract import Engine, PastEvent, RecommendRequest
+from genre.serving.contract import Engine, PastEvent, RequestError
 from genre.serving.following import Following
 from genre.serving.guarding import Guarding
-from genre.serving.live import Arm, Live
+from genre.serving.live import Arm, Live, models_of
 from genre.serving.observability import ERRORS, LOADS, MODEL, STORE_UP, WAITING, log
 from genre.serving.settings import ServeSettings, open_store
 from genre.serving.shadowing import Shadowing
 from genre.serving.shown import ShownLists
-from genre.serving.store import events, experiments, exposures, keys, registry
+from genre.serving.store import assignments, events, experiments, exposures, keys, registry
 from genre.serving.store.database import Unavailable
 from genre.serving.store.writer import Writer
 
@@ -43,8 +43,10 @@ class Project:
         self.keys: dict[str, keys.Key] = {}
         self.serving: Following | None = None
         self.shadow: Following | None = None
-        self.live = Live(settings.hold_out, self._loaded)
-        self.guarding = Guarding(self.database, self.writer, self.name, 60 * settings.guard_minutes)
+        self.arms: dict[str, Following] = {}
+        self.live = Live()
+        self.guarding = Guarding(self.database, self.writer, settings.guard_seconds, lambda: self.live.experiments)
+        self._experiments = -1
         self._load = load
         self._guarded: bool | None = None
         self._revision = -1
@@ -68,16 +70,16 @@ class Project:
     def stop(self) -> None:
         """Write what waits, then let go of everything."""
         self._stop.set()
+        self.guarding.stop()
         if self._thread.is_alive():
             self._thread.join()
-        self.guarding.stop()
         self.shadowing.close()
         self.shown.flush()
         self.writer.close()
         self.database.close()
 
     def look(self) -> None:
-        """Once: who serves, which keys are good, which experiments run, what happened. Says so and goes on if the store is away."""
+        """Once: who serves, which keys are good, what changed, what happened. Says so and goes on if the store is away."""
         try:
             with self.database.read() as connection:
                 self.keys = keys.valid(connection)
@@ -85,8 +87,10 @@ class Project:
                 roles = registry.now(connection)
                 if roles.revision != self._revision or self.serving is None:
                     self._switch(connection, roles)
-                self.live.look(connection, self.serving)
-                for following in filter(None, {self.serving, self.shadow, *self.live.models.values()}):
+                if (revision := experiments.revision(connection)) != self._experiments:
+                    self._arrange(connection)
+                    self._experiments = revision
+                for following in self._held():
                     following.catch_up(connection)
             STORE_UP.labels(self.name).set(1)
         except Unavailable as error:
@@ -131,7 +135,7 @@ class Project:
             Unavailable: nothing was written.
         """
         done = await self.write(work)
-        for following in filter(None, {self.serving, *self.live.models.values()}):
+        for following in self._held():
             try:
                 await asyncio.to_thread(self._ask, following.catch_up)
             except Unavailable:  # it is written: the engine will hear of it with the next look
@@ -148,16 +152,20 @@ class Project:
         except (Unavailable, TimeoutError) as error:
             return (), str(error) or "the store took too long"
 
-    async def arm(self, asked: RecommendRequest) -> Arm | None:
-        """The arm of an experiment that answers; None where there is none, and while it is not known what was shown before."""
-        unit = events.unit_of(asked.user_id, asked.session_id)
-        if unit == events.ANONYMOUS or not self.live.on(asked.surface):
+    async def arm(self, surface: str, unit: str) -> Arm | None:
+        """The arm of an experiment that somebody gets here; None for strangers, and while the store cannot say who was merged."""
+        if unit == events.ANONYMOUS or not self.live.concerns(surface):
             return None
         try:
-            into, seen = await asyncio.wait_for(self.read(functools.partial(experiments.first_shown, unit=unit)), 0.3)
+            root = await asyncio.wait_for(self.read(functools.partial(assignments.root_of, unit=unit)), 0.3)
         except (Unavailable, TimeoutError):
             return None
-        return self.live.arm(asked.surface, into, seen, time.time())
+        return self.live.arm(surface, root, time.time())
+
+    def _held(self) -> list[Following]:
+        """Every engine in memory."""
+        found = [self.serving, self.shadow, *self.arms.values()]
+        return list({id(following): following for following in found if following is not None}.values())
 
     def _ask(self, question: Callable[[sa.Connection], T]) -> T:
         with self.database.read() as connection:
@@ -192,7 +200,28 @@ class Project:
             self.shadow = self._loaded(connection, roles.shadow)
         self._revision = roles.revision
 
+    def _arrange(self, connection: sa.Connection) -> None:
+        """Load what the running experiments compare. One that cannot be made ready is left out whole: half of it would be a wrong split."""
+        engines: dict[str, Following] = {}
+        ready = []
+        for one in experiments.running(connection):
+            found = {model: engines.get(model) or self._loaded(connection, model) for model in models_of([one])}
+            loaded = {model: following for model, following in found.items() if following is not None}
+            engines |= loaded
+            try:
+                Live([one], {model: following.engine for model, following in loaded.items()})
+            except (KeyError, RequestError) as error:
+                LOADS.labels("failed").inc()
+                log.error("experiment not served", project=self.name, experiment=one.config.name, reason=str(error))
+            else:
+                ready.append(one)
+        self.live = Live(ready, {model: following.engine for model, following in engines.items()}, self.settings.hold_out)
+        self.arms = engines
+        log.info("experiments", project=self.name, running=[one.config.name for one in ready])
+
     def _loaded(self, connection: sa.Connection, model: str) -> Following | None:
+        if held := next((following for following in self._held() if following.model == model), None):
+            return held
         began = time.perf_counter()
         try:
             registered = registry.get(connection, model)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -54,25 +54,28 @@ def boosted(scores_K: Floats, item_idx_K: Ints, boosts: Sequence[tuple[str, Mask
     return total_K
 
 
+def pins_of(rules: Sequence[Rule], catalogue: Catalogue, allowed_N: Mask, n: int, offset: int = 0) -> dict[int, int]:
+    """The allowed items that stand at a place of this page, which begins after so many places of the pages before: place to item."""
+    wanted = {rule.place - 1 - offset: catalogue.index[rule.pin] for rule in rules if isinstance(rule, Pin) and rule.pin in catalogue.index}
+    return {place: i for place, i in wanted.items() if 0 <= place < n and i < len(allowed_N) and allowed_N[i]}
+
+
 def arranged(
-    slate: Slate, candidates: Ints, rules: Sequence[Rule], catalogue: Catalogue, allowed_N: Mask, n: int, offset: int = 0
+    slate: Slate, candidates: Ints, rules: Sequence[Rule], catalogue: Catalogue, pins: Mapping[int, int], n: int
 ) -> tuple[list[Place], dict[str, list[int]]]:
     """The list as it is shown, and what each late rule took from it.
 
     The policy's order, without what became unavailable meanwhile and what is beyond a cap; filled up with the best of the rest; pins at
-    their places, which are counted from the first page.
+    their places.
 
     Args:
         slate: the policy's choice, longer than n if some of it may fall.
-        candidates: what the policy chose from, best first.
+        candidates: what the policy chose from, best first; without the pins.
         n: places to fill.
-        offset: places of the pages before.
     """
     caps = [(rule, Counter[object]()) for rule in rules if isinstance(rule, Cap) and rule.cap in catalogue.columns]
-    pins = {rule.place - 1 - offset: catalogue.index[rule.pin] for rule in rules if isinstance(rule, Pin) and rule.pin in catalogue.index}
-    pins = {place: i for place, i in pins.items() if 0 <= place < n and i < len(allowed_N) and allowed_N[i]}
-    pinned, dropped = set(pins.values()), dict[str, list[int]]()
-    for i in pinned:
+    dropped = dict[str, list[int]]()
+    for i in pins.values():
         for rule, counts in caps:
             counts.update(_values(catalogue, rule.cap, i))
     chosen = [Place(i, p) for i, p in zip(slate.item_idx.tolist(), slate.propensities.tolist(), strict=True)]
@@ -82,8 +85,6 @@ def arranged(
     for place in chain(chosen, backfill):
         if len(kept) + len(pins) >= n:
             break
-        if place.item_idx in pinned:
-            continue
         if not catalogue.available[place.item_idx]:
             dropped.setdefault("available", []).append(place.item_idx)
             continue

@@ -32,10 +32,10 @@ class ServeSettings(Settings):
     """For so long `GET /v1/requests/{id}` knows every candidate; the exposure itself is kept."""
     follow_seconds: float = Field(0.5, gt=0)
     """How often a worker looks for a promoted model, changed items, new events and keys."""
-    hold_out: float = Field(0.0, ge=0, lt=1)
-    """The share of users and sessions that no experiment touches; never changed while one runs."""
-    guard_minutes: float = Field(5, ge=0)
-    """How often running experiments are judged, to stop one whose guardrail or split is broken; 0 leaves that to people."""
+    guard_seconds: float = Field(60, gt=0)
+    """How often the guardrails of running experiments are looked at, by one worker of all."""
+    hold_out: float = Field(0, ge=0, lt=1)
+    """The share of users who take part in no experiment, to measure what all of them together are worth."""
     history: int = Field(200, ge=1)
     """Events of a user that a list is made from."""
 

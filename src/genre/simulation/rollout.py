@@ -1,6 +1,6 @@
 """Rollouts: many visitors served at once by something that decides, until they have left."""
 
-# B visitors, S places of a slate, H slates shown to everyone
+# B visitors, R of them still there, S places of a slate, H slates shown to everyone
 
 from __future__ import annotations
 
@@ -57,13 +57,15 @@ def play(users: Users, decide: Decide, n: int, horizon: int, rng: np.random.Gene
     items, chances, clicks, there, before = [], [], [], [], []
     for _ in range(horizon):
         histories = visit.histories()
-        item_BS, propensity_BS = decide(histories, rng)
-        item_BS = np.where(there_B[:, None], item_BS, PAD)
+        rows = np.flatnonzero(there_B)
+        picked_RS, chance_RS = decide(histories.take(rows), rng)
+        item_BS, chance_BS = np.full((len(there_B), picked_RS.shape[1]), PAD), np.ones((len(there_B), picked_RS.shape[1]))
+        item_BS[rows], chance_BS[rows] = picked_RS, chance_RS
         before.append(histories)
         there.append(there_B)
         answer = visit.answer(item_BS, rng)
         items.append(item_BS)
-        chances.append(np.where(there_B[:, None], propensity_BS, 1.0))
+        chances.append(chance_BS)
         clicks.append(answer.clicked_BS)
         there_B = there_B & ~answer.left_B
     return Episodes(

@@ -51,48 +51,48 @@ class EventLogReader(Reader):
         if self.config.base is not None:
             yield from build(Reader, self.config.base).sources()
 
-    def _scan(self, log: str) -> pl.LazyFrame | None:
-        files = sorted((Path(self.config.path) / log).glob("date=*/*.parquet"))
-        return pl.scan_parquet(files, hive_partitioning=False) if files else None
+    @property
+    def _archive(self) -> Path:
+        return Path(self.config.path)
+
+    @property
+    def _left_out(self) -> list[str]:
+        return [*SILENT, *self.config.ignore]
 
     def _events(self) -> pl.LazyFrame:
-        log = self._scan("events")
+        log = scan_log(self._archive, "events")
         if log is None:
             if self.config.base is None:
                 raise ReadError(f"{self.config.path}: no events in this archive; write one with: genre update RUN")
             return pl.LazyFrame(schema=EVENTS)
-        left_out = [*SILENT, *self.config.ignore]
         return (
-            self._merged(log)
-            .filter(pl.col("item_id").is_not_null(), ~pl.col("type").is_in(left_out))
-            .select(_who(), "item_id", "time", pl.col("type").alias("event"), "value", "session_id")
+            merged(self._archive, log)
+            .filter(pl.col("item_id").is_not_null(), ~pl.col("type").is_in(self._left_out))
+            .select(owner(), "item_id", "time", pl.col("type").alias("event"), "value", "session_id")
             .cast(EVENTS)  # type: ignore[arg-type]
         )
 
-    def _merged(self, log: pl.LazyFrame) -> pl.LazyFrame:
-        file = Path(self.config.path) / "merges.parquet"
-        if not file.is_file():
-            return log
-        into = pl.scan_parquet(file)
-        return log.join(into, on="unit", how="left", maintain_order="left").with_columns(unit=pl.coalesce("into_unit", "unit"))
-
     def _impressions(self) -> pl.LazyFrame | None:
-        shown, events = self._scan("exposures"), self._scan("events")
+        shown, events = scan_log(self._archive, "exposures"), scan_log(self._archive, "events")
         if shown is None:
             return None
-        lines = shown.select("request_id", "unit", "time", item_id="item_ids", position="positions").explode("item_id", "position")
-        lines = lines.filter(pl.col("item_id").is_not_null()).with_columns(_who())
+        lines = (
+            merged(self._archive, shown)
+            .select("request_id", "unit", "time", item_id="item_ids", position="positions")
+            .explode("item_id", "position")
+        )
+        lines = lines.filter(pl.col("item_id").is_not_null()).with_columns(owner())
         if events is None:
             clicked = lines.with_columns(clicked=pl.lit(False))
         else:
-            done = events.filter(~pl.col("type").is_in(SILENT)).select("request_id", "item_id", clicked=pl.lit(True)).unique()
+            done = events.filter(~pl.col("type").is_in(self._left_out)).select("request_id", "item_id", clicked=pl.lit(True)).unique()
             clicked = lines.join(done, on=["request_id", "item_id"], how="left", maintain_order="left").with_columns(
                 pl.col("clicked").fill_null(False)
             )
         return clicked.select("request_id", "user_id", "time", "item_id", "position", "clicked")
 
     def _items(self, base: pl.LazyFrame | None) -> pl.LazyFrame | None:
-        log = self._scan("catalogue")
+        log = scan_log(self._archive, "catalogue")
         if log is None:
             return base
         newest = log.sort("seq").unique("item_id", keep="last", maintain_order=True).filter(pl.col("data").is_not_null()).collect()
@@ -112,8 +112,23 @@ class EventLogReader(Reader):
         return pl.concat([updated, fitted.lazy().join(base, on="item_id", how="anti")], how="diagonal").select(list(schema))
 
 
-def _who() -> pl.Expr:
-    # A user's id as it was given; a session keeps its prefix, for ids of the two kinds may be the same.
+def scan_log(archive: Path, name: str) -> pl.LazyFrame | None:
+    """One log of an archive; None if nothing of it was ever archived."""
+    files = sorted((archive / name).glob("date=*/*.parquet"))
+    return pl.scan_parquet(files, hive_partitioning=False) if files else None
+
+
+def merged(archive: Path, log: pl.LazyFrame) -> pl.LazyFrame:
+    """Its `unit` after all merges, those included that came after a row was archived."""
+    file = archive / "merges.parquet"
+    if not file.is_file():
+        return log
+    into = pl.scan_parquet(file)
+    return log.join(into, on="unit", how="left", maintain_order="left").with_columns(unit=pl.coalesce("into_unit", "unit"))
+
+
+def owner() -> pl.Expr:
+    """`user_id` of a unit: a user's id as it was given; a session keeps its prefix, for ids of the two kinds may be the same."""
     return pl.col("unit").str.strip_prefix("user:").alias("user_id")
 
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from genre.evaluation.off_policy.served import done_in, events_of, is_archive, lists_of
 from genre.types import Bools, Floats, Ints
 
 NEEDED = ("request_id", "unit", "items", "propensities")
@@ -31,6 +32,7 @@ class ExposureLog:
         cluster_R: units, numbered.
         time_R: unix seconds; NaN where unknown.
         entry_RS: which entry of all lists, one after another as logged, is at each place; -1 where there is none.
+        done: what people did, by the log itself (`user_id`, `item_id`, `time`); None where it does not tell.
     """
 
     exposures: pl.DataFrame
@@ -44,6 +46,7 @@ class ExposureLog:
     cluster_R: Ints
     time_R: Floats
     entry_RS: Ints
+    done: pl.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.exposures)
@@ -54,34 +57,44 @@ class ExposureLog:
         return np.where(self.filled_RS, flat_E[self.entry_RS], empty)
 
 
-def read_log(path: Path, rewards: Mapping[str, float] | None = None, where: Mapping[str, str] | None = None) -> ExposureLog:
+def read_log(
+    path: Path, rewards: Mapping[str, float] | None = None, where: Mapping[str, str] | None = None, since: float | None = None
+) -> ExposureLog:
     """Read a log.
 
     Args:
-        path: a folder with `exposures.parquet` and `events.parquet`, or a Parquet file of exposures that have a list column `rewards`.
+        path: what a server archived (RUN/logs), a folder with `exposures.parquet` and `events.parquet`, or a Parquet file of exposures that
+            have a list column `rewards`.
         rewards: what an event of each type is worth; clicks are worth 1 by default. Counted once a request, item and type.
         where: columns of the exposures that must have a value, such as surface, variant, model or policy.
+        since: unix seconds; exposures before, or of no known time, are left out: the candidate may have learnt from them.
 
     Raises:
         FileNotFoundError: there is no such log.
         ValueError: it is not a log, or a row of it cannot be (the message names the request).
     """
-    file = path / "exposures.parquet" if path.is_dir() else path
-    if not file.is_file():
-        raise FileNotFoundError(f"{path}: no exposure log; give a folder with exposures.parquet and events.parquet, or one Parquet file")
-    exposures = pl.read_parquet(file)
+    archived = is_archive(path)
+    file = path / "exposures" if archived else path / "exposures.parquet" if path.is_dir() else path
+    if not archived and not file.is_file():
+        raise FileNotFoundError(f"{path}: no exposure log; give RUN/logs, a folder with exposures.parquet and events.parquet, or one file")
+    exposures = lists_of(path) if archived else pl.read_parquet(file)
     if missing := [name for name in NEEDED if name not in exposures.columns]:
         raise ValueError(f"{file}: has no column {', '.join(missing)}; an exposure log needs {', '.join(NEEDED)}")
     for name, value in (where or {}).items():
         if name not in exposures.columns:
             raise ValueError(f"{file}: has no column {name!r} to choose by; it has {', '.join(exposures.columns)}")
         exposures = exposures.filter(pl.col(name).cast(pl.String) == value)
+    if since is not None:
+        if "time" not in exposures.columns:
+            raise ValueError(f"{file}: has no column 'time', so what came since {since:g} cannot be told")
+        exposures = exposures.filter(pl.col("time") >= since)
     exposures = exposures.with_columns(pl.col("request_id").cast(pl.String), pl.col("items").cast(pl.List(pl.String)))
     exposures = exposures.filter(pl.col("items").list.len() > 0)
     if not len(exposures):
         raise ValueError(f"{file}: no exposure is left" + (f" where {', '.join(f'{k} is {v}' for k, v in where.items())}" if where else ""))
     _check(file, exposures)
-    return _padded(exposures if "rewards" in exposures.columns else _with_rewards(path, exposures, rewards or {"click": 1.0}))
+    log = _padded(exposures if "rewards" in exposures.columns else _with_rewards(path, exposures, rewards or {"click": 1.0}))
+    return replace(log, done=done_in(path)) if archived else log
 
 
 def _check(file: Path, exposures: pl.DataFrame) -> None:
@@ -109,9 +122,9 @@ def _check(file: Path, exposures: pl.DataFrame) -> None:
 def _with_rewards(path: Path, exposures: pl.DataFrame, rewards: Mapping[str, float]) -> pl.DataFrame:
     """The list column `rewards`, from the events that name the request and an item it showed."""
     file = (path if path.is_dir() else path.parent) / "events.parquet"
-    if not file.is_file():
+    if not is_archive(path) and not file.is_file():
         raise FileNotFoundError(f"{file} is missing: what came of the exposures? Or give exposures a list column `rewards`")
-    events = pl.scan_parquet(file)
+    events = events_of(path) if is_archive(path) else pl.scan_parquet(file)
     columns = events.collect_schema().names()
     kind = "type" if "type" in columns else "event"
     if missing := [name for name in ("request_id", "item_id", kind) if name not in columns]:

@@ -137,7 +137,7 @@ ROLES = {"current": "000012", "shadow": None, "below": ["000011"], "revision": 7
 @router.get("/v1/admin/models", **documented("Models", "admin", scope="admin", answer=ModelsAnswer))
 async def models(request: Request) -> Response:
     """Registered bundles, newest first, and who serves."""
-    project = _admin(request)
+    project = admitted(request)
     roles, lines = await project.read(lambda connection: (registry.now(connection), registry.known(connection)))
     serving = project.serving.model if project.serving else None
     return answer(ModelsAnswer(roles=_roles(roles), serving=serving, models=[ModelLine(**line) for line in lines]))
@@ -152,10 +152,10 @@ async def models(request: Request) -> Response:
 )  # fmt: skip
 async def promote(request: Request) -> Response:
     """Its files are verified first; then one transaction, noticed by every worker within two seconds, without a failed request."""
-    project = _admin(request)
+    project = admitted(request)
     body = await read(request, ModelBody, project.settings.limits)
     registered = await _changed(project, lambda connection: registry.get(connection, body.model))
-    await verified(project.run / registered["path"])
+    await _verified(project.run / registered["path"])
     return answer(_roles(await _changed(project, lambda connection: registry.promote(connection, body.model, *who(request)))))
 
 
@@ -164,7 +164,7 @@ async def promote(request: Request) -> Response:
 )
 async def rollback(request: Request) -> Response:
     """A second rollback goes one further down."""
-    project = _admin(request)
+    project = admitted(request)
     return answer(_roles(await _changed(project, lambda connection: registry.rollback(connection, *who(request)))))
 
 
@@ -174,7 +174,7 @@ async def rollback(request: Request) -> Response:
 )
 async def put_shadow(request: Request) -> Response:
     """It is asked what is asked, compared and not shown."""
-    project = _admin(request)
+    project = admitted(request)
     body = await read(request, ModelBody, project.settings.limits)
     return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, body.model, *who(request)))))
 
@@ -182,7 +182,7 @@ async def put_shadow(request: Request) -> Response:
 @router.delete("/v1/admin/shadow", **documented("Watch no model", "admin", scope="admin", answer=RolesAnswer))
 async def delete_shadow(request: Request) -> Response:
     """What was compared is kept."""
-    project = _admin(request)
+    project = admitted(request)
     return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, None, *who(request)))))
 
 
@@ -191,14 +191,14 @@ async def delete_shadow(request: Request) -> Response:
 )
 async def comparison(request: Request, model: Annotated[Id, Path()]) -> Response:
     """Over all requests it was asked too."""
-    project = _admin(request)
+    project = admitted(request)
     return answer(ComparisonAnswer(**await project.read(lambda connection: registry.compared(connection, model))))
 
 
 @router.get("/v1/admin/keys", **documented("Keys", "admin", scope="admin", answer=KeysAnswer))
 async def list_keys(request: Request) -> Response:
     """Without their secrets, which nobody has."""
-    project = _admin(request)
+    project = admitted(request)
     return answer(KeysAnswer(keys=[KeyLine(**line) for line in await project.read(keys.listed)]))
 
 
@@ -211,7 +211,7 @@ async def list_keys(request: Request) -> Response:
 )  # fmt: skip
 async def make_key(request: Request) -> Response:
     """The token is in the answer, and never again anywhere."""
-    project = _admin(request)
+    project = admitted(request)
     body = await read(request, KeyBody, project.settings.limits)
     key_id, token = await project.write(lambda connection: keys.create(connection, body.name, body.scopes, body.per_second, *who(request)))
     return answer(NewKey(key_id=key_id, token=token), 201, {"cache-control": "no-store"})
@@ -220,7 +220,7 @@ async def make_key(request: Request) -> Response:
 @router.delete("/v1/admin/keys/{key_id}", **documented("Revoke a key", "admin", scope="admin", status=204, problems=(404, 422)))
 async def revoke_key(request: Request, key_id: Annotated[Id, Path()]) -> Response:
     """Noticed by every worker within two seconds."""
-    project = _admin(request)
+    project = admitted(request)
     if not await project.write(lambda connection: keys.revoke(connection, key_id, *who(request))):
         raise Problem(404, "there is no such key, or it is revoked already")
     return Response(status_code=204)
@@ -229,7 +229,7 @@ async def revoke_key(request: Request, key_id: Annotated[Id, Path()]) -> Respons
 @router.post("/v1/admin/backup", **documented("Copy the store", "admin", scope="admin", answer=BackupAnswer, status=201, problems=(409,)))
 async def backup(request: Request) -> Response:
     """A copy of this moment, made while the server goes on, verified, and put into the run's `backups` folder. SQLite alone."""
-    project = _admin(request)
+    project = admitted(request)
     try:
         made = await asyncio.to_thread(back_up, project.database, project.run / "backups")
     except ValueError as error:
@@ -242,12 +242,13 @@ async def backup(request: Request) -> Response:
 @router.get("/v1/admin/audit", **documented("Who did what", "admin", scope="admin", answer=AuditAnswer))
 async def read_audit(request: Request, n: Annotated[int, Query(ge=1, le=1000, description="So many lines.")] = 100) -> Response:
     """Newest first."""
-    project = _admin(request)
+    project = admitted(request)
     lines = await project.read(lambda connection: audit.newest(connection, n))
     return answer(AuditAnswer(lines=[AuditLine(**line) for line in lines]))
 
 
-def _admin(request: Request) -> Project:
+def admitted(request: Request) -> Project:
+    """The project that an administrator's key opens."""
     project: Project = request.app.state.server.admit(request, "admin")
     return project
 
@@ -269,12 +270,7 @@ async def _changed(project: Project, change: Callable[[sa.Connection], T]) -> T:
         raise Problem(409, str(error)) from error
 
 
-async def verified(folder: pathlib.Path) -> None:
-    """A bundle's files are whole.
-
-    Raises:
-        Problem: 409.
-    """
+async def _verified(folder: pathlib.Path) -> None:
     try:
         await asyncio.to_thread(Bundle.open, folder)
     except (BundleError, OSError) as error:

@@ -1,233 +1,280 @@
-"""Experiments over the API: started, listed, reported on, stopped."""
+"""Experiments over HTTP: defined, planned, started, reported, stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import Field, JsonValue, model_validator
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import Field, JsonValue, RootModel
 
+from genre.bundle import Bundle, BundleError
+from genre.data.readers.rejection import ReadError
 from genre.experiments.analysis import Analysis
+from genre.experiments.comparison import Comparison
 from genre.experiments.confidence import Interval
-from genre.experiments.definition import ExperimentConfig, ExperimentError, Logs, Name
+from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.state import Experiment
 from genre.serving.answering import Problem, answer, read
-from genre.serving.contract import RequestError, Wire
-from genre.serving.evidence import SERVED, evidence
-from genre.serving.live import MODEL, engine_of
+from genre.serving.contract import Id, RequestError, Wire
+from genre.serving.findings import analysed, planned
+from genre.serving.live import models_of, parse_live, parts, pinned
 from genre.serving.openapi import documented
 from genre.serving.project import Project
-from genre.serving.routes.admin import verified, who
+from genre.serving.routes.admin import admitted, who
 from genre.serving.store import experiments, registry
-from genre.surfaces import DEFAULT
 
 router = APIRouter()
 T = TypeVar("T")
-ExperimentName = Annotated[Name, Path(description="The experiment's name.", examples=["home-blend"])]
+Name = Annotated[Id, Path(examples=["home"])]
 
 
-class ExperimentBody(ExperimentConfig):
-    """A definition as in a file, but for `logs`: the server has its own. A variant's `serve` names a model, and settings of the surface."""
-
-    surface: str = DEFAULT
-    """The placement it runs on."""
-    crossed: Literal["error", "drop"] = "drop"
-    """What to do with units that were shown two variants: one person's two devices, before they were known to be one's."""
-    logs: SkipJsonSchema[Logs] = SERVED
-
-    @model_validator(mode="before")
-    @classmethod
-    def _logs_are_ours(cls, tree: Any) -> Any:
-        if isinstance(tree, dict) and "logs" in tree:
-            raise ValueError("logs: leave them out; a live experiment is read from the server's own")
-        return {**tree, "logs": SERVED} if isinstance(tree, dict) else tree
-
-
-class StopBody(Wire):
-    """Why."""
-
-    reason: str = Field(min_length=1, max_length=1000, pattern=r"\S")
-    """The next reader will ask."""
+class Tree(RootModel[dict[str, JsonValue]]):
+    """A definition before it is checked: its mistakes are told by the paths that a file would have."""
 
 
 class ExperimentAnswer(Wire):
-    """An experiment and its course."""
+    """An experiment and where it stands."""
 
     name: str
     status: Literal["planned", "running", "stopped"]
     started: float | None
     stopped: float | None
     reason: str
-    """Why it was stopped."""
-    serves: bool
-    """Whether this worker assigns units to it: some moments after the start, and not while an arm's model cannot be loaded."""
-    definition: dict[str, JsonValue]
+    config: dict[str, JsonValue]
 
 
 class ExperimentsAnswer(Wire):
-    """Newest first."""
+    """The last changed first."""
 
     experiments: list[ExperimentAnswer]
+    served: list[str]
+    """Those that this worker assigns to now."""
 
 
-class IntervalPart(Wire):
-    """A value with its interval."""
+class StopBody(Wire):
+    """Why."""
 
-    value: float
-    low: float
-    high: float
+    reason: str = Field(min_length=1, max_length=10_000)
 
 
-class ComparisonPart(Wire):
-    """A metric of a variant beside control's."""
+class IntervalAnswer(Wire):
+    """An estimate and what the data do not rule out."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class ComparisonLine(Wire):
+    """A metric of a variant against control."""
 
     metric: str
     variant: str
     better: Literal["higher", "lower"]
-    control: float
-    treatment: float
+    control: float | None
+    treatment: float | None
     relative: bool
-    """Whether the intervals are of the lift, a share of control, or of the difference."""
-    anytime: IntervalPart
-    """May be looked at on any day."""
-    fixed: IntervalPart
-    """Is right once, at the planned end."""
+    """Intervals are shares of control; otherwise in the metric's own unit."""
+    units: int
+    anytime: IntervalAnswer
+    """May be read and acted upon at any time."""
+    fixed: IntervalAnswer
+    """Right once, at the planned end."""
     q: float | None
+    variance_reduction: float | None
 
 
-class GuardrailPart(Wire):
-    """What must not get worse."""
+class GuardrailLine(Wire):
+    """A guardrail and a variant."""
 
     name: str
     variant: str
     state: Literal["ok", "open", "broken"]
-    worse: IntervalPart | None
+    worse: IntervalAnswer | None
     margin: float
-    stop: bool
     text: str
 
 
 class ReportAnswer(Wire):
-    """What is known, and what to do."""
+    """What is known by now."""
 
     experiment: ExperimentAnswer
     verdict: Literal["ship", "hold", "stop"]
+    sentence: str
     variant: str | None
     """The one to ship."""
-    sentence: str
     reasons: list[str]
     days: float
     units: dict[str, int]
-    """By variant."""
-    crossed: int
-    """Units left out, because they were shown two variants."""
-    split: str
-    """Whether the units are shared out as planned."""
-    comparisons: list[ComparisonPart]
-    guardrails: list[GuardrailPart]
+    split_p: float | None
+    split_alarm: bool
+    comparisons: list[ComparisonLine]
+    guardrails: list[GuardrailLine]
     silent: dict[str, str]
     """Metrics of which nothing can be said, and why."""
+    crossed: int
+    """Units left out, for they were shown two variants."""
+
+
+class OutlookAnswer(Wire):
+    """What to expect, from the log before the start."""
+
+    text: str
+    planned_units: int
+    """What to write into the definition."""
+    units: int
+    units_a_day: float
+    header: list[str]
+    rows: list[list[str]]
 
 
 DEFINED = {
-    "name": "home-blend", "surface": "home", "variants": {"now": {}, "blend": {"serve": {"model": "000013", "policy": {"use": "greedy"}}}},
-    "metrics": {"clicks": {"use": "mean", "event": "click"}, "hides": {"use": "mean", "event": "hide", "better": "lower"}},
-    "primary": "clicks", "guardrails": {"slow": {"use": "latency"}, "hiding": {"use": "metric", "metric": "hides", "margin": 0.1}},
+    "name": "home", "hypothesis": "Lists that know the text of items get more clicks.",
+    "variants": {"popular": {}, "wider": {"serve": {"candidates": 500}}},
+    "metrics": {
+        "clicks": {"use": "mean", "event": "click"}, "hides": {"use": "ratio", "event": "hide", "per": "exposure", "better": "lower"},
+    },
+    "primary": "clicks", "days": 14, "planned_units": 40000,
+    "guardrails": {"slow": {"use": "latency", "quantile": 0.99}, "hiding": {"use": "metric", "metric": "hides", "margin": 0.1}},
 }  # fmt: skip
+
+
+@router.get("/v1/admin/experiments", **documented("Experiments", "admin", scope="admin", answer=ExperimentsAnswer))
+async def every(request: Request) -> Response:
+    """All of them, whatever their state."""
+    project = admitted(request)
+    lines = [_line(one) for one in await project.read(experiments.known)]
+    return answer(ExperimentsAnswer(experiments=lines, served=[one.config.name for one in project.live.experiments]))
 
 
 @router.post(
     "/v1/admin/experiments",
     **documented(
-        "Start an experiment", "admin", scope="admin", body=ExperimentBody, answer=ExperimentAnswer, status=201, problems=(409, 422),
+        "Define an experiment", "admin", scope="admin", body=ExperimentConfig, answer=ExperimentAnswer, status=201, problems=(409,),
         example=DEFINED,
     ),
 )  # fmt: skip
-async def start(request: Request) -> Response:
-    """From now on the definition is fixed; every worker assigns by it within two seconds. Sent again, it is started once."""
-    project: Project = request.app.state.server.admit(request, "admin")
-    body = await read(request, ExperimentBody, project.settings.limits)
-    config = ExperimentConfig.model_validate(body.model_dump(mode="json"))
-    await servable(project, config)
-    return answer(_line(project, await _done(project, lambda connection: experiments.start(connection, config, *who(request)))), 201)
+async def define(request: Request) -> Response:
+    """The definition is that of a file, without `logs`. `serve` of a variant holds a `model`, and any setting of the surface.
 
-
-@router.get("/v1/admin/experiments", **documented("Experiments", "admin", scope="admin", answer=ExperimentsAnswer))
-async def listed(request: Request) -> Response:
-    """Newest first, running and stopped."""
-    project: Project = request.app.state.server.admit(request, "admin")
-    return answer(ExperimentsAnswer(experiments=[_line(project, found) for found in await project.read(experiments.known)]))
+    Nobody is assigned before it is started; until then it may be defined anew.
+    """
+    project = admitted(request)
+    body = await read(request, Tree, project.settings.limits)
+    try:
+        config = parse_live(body.root)
+    except ExperimentError as error:
+        raise Problem(422, str(error)) from error
+    return answer(_line(await _changed(project, lambda connection: experiments.define(connection, config, *who(request)))), 201)
 
 
 @router.get(
-    "/v1/admin/experiments/{name}",
-    **documented("An experiment", "admin", scope="admin", answer=ExperimentAnswer, problems=(404, 422)),
+    "/v1/admin/experiments/{name}", **documented("An experiment", "admin", scope="admin", answer=ExperimentAnswer, problems=(404, 422))
 )
-async def one(request: Request, name: ExperimentName) -> Response:
-    """Its definition and its course."""
-    project: Project = request.app.state.server.admit(request, "admin")
-    return answer(_line(project, await _found(project, name)))
+async def one(request: Request, name: Name) -> Response:
+    """Its definition and where it stands."""
+    return answer(_line(await _found(admitted(request), name)))
+
+
+@router.get(
+    "/v1/admin/experiments/{name}/plan",
+    **documented("How long an experiment takes", "admin", scope="admin", answer=OutlookAnswer, problems=(404, 409, 422)),
+)
+async def plan(request: Request, name: Name) -> Response:
+    """Units and days for each effect, from what users of this server did lately."""
+    project = admitted(request)
+    config = (await _found(project, name)).config
+    found = await _said(lambda: planned(project.database, config))
+    header, rows = found.table()
+    return answer(
+        OutlookAnswer(
+            text=found.caption(), planned_units=found.planned_units, units=found.units, units_a_day=found.arriving, header=header, rows=rows
+        )
+    )
+
+
+@router.post(
+    "/v1/admin/experiments/{name}/start",
+    **documented("Start an experiment", "admin", scope="admin", answer=ExperimentAnswer, problems=(404, 409, 422)),
+)
+async def start(request: Request, name: Name) -> Response:
+    """Every arm is tried first. Every worker assigns within two seconds. Arms that name no model keep the one that serves now."""
+    project = admitted(request)
+    config = await _changed(project, lambda connection: pinned(experiments.get(connection, name).config, registry.now(connection).current))
+    await rehearsed(project, config)
+    fixed = await _changed(project, lambda connection: experiments.start(connection, name, lambda _: config, *who(request)))
+    return answer(_line(fixed))
+
+
+@router.post(
+    "/v1/admin/experiments/{name}/stop",
+    **documented(
+        "Stop an experiment", "admin", scope="admin", body=StopBody, answer=ExperimentAnswer, problems=(404, 409),
+        example={"reason": "shipped blend"},
+    ),
+)  # fmt: skip
+async def stop(request: Request, name: Name) -> Response:
+    """Everybody gets what serves, within two seconds; the reason is kept."""
+    project = admitted(request)
+    body = await read(request, StopBody, project.settings.limits)
+    return answer(_line(await _changed(project, lambda connection: experiments.stop(connection, name, body.reason, *who(request)))))
 
 
 @router.get(
     "/v1/admin/experiments/{name}/report",
-    **documented("Ship, hold or stop", "admin", scope="admin", answer=ReportAnswer, problems=(404, 409, 422)),
+    **documented("What an experiment found", "admin", scope="admin", answer=ReportAnswer, problems=(404, 409, 422)),
 )
-async def report(request: Request, name: ExperimentName) -> Response:
-    """From the lists shown and the events since; 409 while nothing can be said. Changes nothing."""
-    project: Project = request.app.state.server.admit(request, "admin")
-    experiment = await _found(project, name)
-    try:
-        analysis = await asyncio.to_thread(evidence, project.database, experiment)
-    except ExperimentError as error:
-        raise Problem(409, str(error)) from error
-    return answer(_report(_line(project, experiment), analysis))
+async def report(request: Request, name: Name) -> Response:
+    """Ship, hold or stop, with reasons, from the served log; 409 where nothing can be said yet."""
+    project = admitted(request)
+    found = await _found(project, name)
+    return answer(_report(found, await _said(lambda: analysed(project.database, found))))
 
 
-@router.post(
-    "/v1/admin/experiments/{name}:stop",
-    **documented(
-        "Stop an experiment", "admin", scope="admin", body=StopBody, answer=ExperimentAnswer, problems=(404, 409, 422),
-        example={"reason": "shipped blend"},
-    ),
-)  # fmt: skip
-async def stop(request: Request, name: ExperimentName) -> Response:
-    """Nobody is assigned any more, on every worker within two seconds. What was logged stays, and its report."""
-    project: Project = request.app.state.server.admit(request, "admin")
-    body = await read(request, StopBody, project.settings.limits)
-    return answer(_line(project, await _done(project, lambda connection: experiments.stop(connection, name, body.reason, *who(request)))))
+def _report(experiment: Experiment, analysis: Analysis) -> ReportAnswer:
+    decision = analysis.decision
+    units = dict(zip(analysis.config.variants, analysis.units_DV[-1].tolist(), strict=True))
+    rails = [
+        GuardrailLine(
+            name=rail.name, variant=rail.variant, state=rail.state, worse=None if rail.worse is None else _interval(rail.worse),
+            margin=rail.margin, text=rail.text,
+        )
+        for rail in analysis.guardrails
+    ]  # fmt: skip
+    return ReportAnswer(
+        experiment=_line(experiment), verdict=decision.verdict, sentence=decision.sentence, variant=decision.variant,
+        reasons=list(decision.reasons), days=analysis.days, units=units, split_p=_finite(analysis.ratio.p),
+        split_alarm=analysis.ratio.alarm is not None, comparisons=[_compared(found) for found in analysis.comparisons], guardrails=rails,
+        silent=analysis.silent, crossed=analysis.crossed,
+    )  # fmt: skip
 
 
-async def servable(project: Project, config: ExperimentConfig) -> None:
-    """Every arm could be served: its model is sound, its surface is there, its settings hold.
+def _compared(found: Comparison) -> ComparisonLine:
+    return ComparisonLine(
+        metric=found.metric, variant=found.variant, better="lower" if found.better == "lower" else "higher", control=_finite(found.control),
+        treatment=_finite(found.treatment), relative=found.relative, units=found.last.units, anytime=_interval(found.last.anytime),
+        fixed=_interval(found.last.fixed), q=_finite(found.q), variance_reduction=_finite(found.reduction),
+    )  # fmt: skip
 
-    Raises:
-        Problem: 409, 422 or 503, one cannot.
-    """
-    serving = project.serving
-    if serving is None:
-        raise Problem(503, "no model is loaded yet; see /readyz", headers={"retry-after": "1"})
-    try:
-        serving.engine.varied(config.surface, {})
-    except RequestError as error:
-        raise Problem.invalid(error) from error
-    for name, variant in config.variants.items():
-        model = variant.serve.get(MODEL)
-        try:
-            if model is not None:
-                if not isinstance(model, str):
-                    raise RequestError(MODEL, "is the name of a published model")
-                registered = await project.read(lambda connection, model=model: registry.get(connection, model))  # type: ignore[misc]
-                await verified(project.run / registered["path"])
-            await asyncio.to_thread(engine_of, serving.engine, config.surface, variant)
-        except RequestError as error:
-            raise Problem.invalid(RequestError(f"variants.{name}.serve.{error.where}", error.why)) from error
-        except registry.RegistryError as error:
-            raise Problem(409, str(error)) from error
+
+def _interval(at: Interval) -> IntervalAnswer:
+    return IntervalAnswer(**{name: _finite(value) for name, value in dataclasses.asdict(at).items()})
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _line(one: Experiment) -> ExperimentAnswer:
+    config = one.config.model_dump(mode="json", exclude={"logs"})
+    return ExperimentAnswer(
+        name=one.config.name, status=one.status, started=one.started, stopped=one.stopped, reason=one.reason, config=config
+    )
 
 
 async def _found(project: Project, name: str) -> Experiment:
@@ -237,7 +284,7 @@ async def _found(project: Project, name: str) -> Experiment:
         raise Problem(404, str(error)) from error
 
 
-async def _done(project: Project, change: Callable[[sa.Connection], T]) -> T:
+async def _changed(project: Project, change: Callable[[sa.Connection], T]) -> T:
     try:
         return await project.write(change)
     except experiments.Unknown as error:
@@ -246,37 +293,29 @@ async def _done(project: Project, change: Callable[[sa.Connection], T]) -> T:
         raise Problem(409, str(error)) from error
 
 
-def _line(project: Project, found: Experiment) -> ExperimentAnswer:
-    definition = found.config.model_dump(mode="json", exclude={"logs"}, exclude_defaults=True)
-    return ExperimentAnswer(
-        name=found.config.name, status=found.status, started=found.started, stopped=found.stopped, reason=found.reason,
-        serves=project.live.serves(found.config.name), definition=definition,
-    )  # fmt: skip
+async def _said(ask: Callable[[], T]) -> T:
+    try:
+        return await asyncio.to_thread(ask)
+    except (ExperimentError, ReadError) as error:
+        raise Problem(409, str(error)) from error
 
 
-def _report(line: ExperimentAnswer, found: Analysis) -> ReportAnswer:
-    decision, alarm = found.decision, found.ratio.alarm
-    return ReportAnswer(
-        experiment=line, verdict=decision.verdict, variant=decision.variant, sentence=decision.sentence, reasons=list(decision.reasons),
-        days=found.days, units=dict(zip(found.config.variants, found.units_DV[-1].tolist(), strict=True)), crossed=found.crossed,
-        split="as planned" if alarm is None else f"sample ratio mismatch (p {found.ratio.p:.1g})",
-        comparisons=[
-            ComparisonPart(
-                metric=one.metric, variant=one.variant, better=one.better, control=one.control, treatment=one.treatment,
-                relative=one.relative, anytime=_interval(one.last.anytime), fixed=_interval(one.last.fixed), q=one.q,
-            )
-            for one in found.comparisons
-        ],
-        guardrails=[
-            GuardrailPart(
-                name=one.name, variant=one.variant, state=one.state, worse=None if one.worse is None else _interval(one.worse),
-                margin=one.margin, stop=one.stop, text=one.text,
-            )
-            for one in found.guardrails
-        ],
-        silent=found.silent,
-    )  # fmt: skip
+async def rehearsed(project: Project, config: ExperimentConfig) -> None:
+    """Every arm's files are verified and its settings tried before anybody sees it.
 
-
-def _interval(found: Interval) -> IntervalPart:
-    return IntervalPart(value=found.value, low=found.low, high=found.high)
+    Raises:
+        Problem: 409, one of them cannot be served.
+    """
+    if project.serving is None:
+        raise Problem(409, "no model is loaded yet; see /readyz")
+    try:
+        for model in models_of([Experiment(config=config)]):
+            registered = await project.read(lambda connection, model=model: registry.get(connection, model))  # type: ignore[misc]
+            await asyncio.to_thread(Bundle.open, project.run / registered["path"])
+        for name, variant in config.variants.items():
+            try:
+                project.serving.engine.varied(config.surface, parts(variant)[1])
+            except RequestError as error:
+                raise Problem(409, f"not started: variant {name}: {error}") from error
+    except (registry.RegistryError, BundleError, OSError) as error:
+        raise Problem(409, f"not started: {error}") from error

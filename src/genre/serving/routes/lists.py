@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import JsonValue
@@ -23,12 +23,14 @@ from genre.serving.contract import (
     Wire,
 )
 from genre.serving.following import Following
+from genre.serving.live import Arm
 from genre.serving.observability import count_stages
 from genre.serving.openapi import documented
 from genre.serving.project import Project
-from genre.serving.store import exposures
+from genre.serving.store import events, exposures
 
 router = APIRouter()
+L = TypeVar("L", RecommendResponse, RankResponse)
 
 
 class Verdict(Wire):
@@ -56,7 +58,6 @@ class RequestDetails(Wire):
     user_id: str | None = None
     session_id: str | None = None
     surface: str
-    experiment: str | None = None
     variant: str | None = None
     model: str
     policy: str
@@ -106,19 +107,14 @@ async def recommend(request: Request) -> Response:
     project: Project = server.admit(request, "read")
     asked = await read(request, RecommendRequest, server.limits)
     serving, history, missing = await _ready(project, asked)
-    arm = await project.arm(asked) if missing is None else None
-    engine = serving.engine if arm is None else arm.engine
+    arm = await _arm(project, asked, missing)
     try:
-        shown, trace = engine.recommend(asked, history, time.time())
+        shown, trace = (arm or serving).engine.recommend(asked, history, time.time())
     except RequestError as error:
         raise Problem.invalid(error) from error
-    if arm is not None:
-        trace.experiment, trace.variant = arm.experiment, arm.variant
-        shown = shown.model_copy(update={"variant": arm.variant})
     if project.shadow is not None:
         project.shadowing.offer(project.shadow.engine, project.shadow.model, asked, history, shown, trace.ms.get("total", 0.0))
-    _log(project, trace, "recommend", asked, missing)
-    return answer(shown if missing is None else shown.model_copy(update={"degraded": True}))
+    return answer(_logged(project, trace, "recommend", asked, missing, arm, shown))
 
 
 @router.post(
@@ -134,12 +130,12 @@ async def rank(request: Request) -> Response:
     project: Project = server.admit(request, "read")
     asked = await read(request, RankRequest, server.limits)
     serving, history, missing = await _ready(project, asked)
+    arm = await _arm(project, asked, missing)
     try:
-        ranked, trace = serving.engine.rank(asked, history, time.time())
+        ranked, trace = (arm or serving).engine.rank(asked, history, time.time())
     except RequestError as error:
         raise Problem.invalid(error) from error
-    _log(project, trace, "rank", asked, missing)
-    return answer(ranked if missing is None else ranked.model_copy(update={"degraded": True}))
+    return answer(_logged(project, trace, "rank", asked, missing, arm, ranked))
 
 
 @router.get(
@@ -172,11 +168,22 @@ def _not_ready() -> NoReturn:
     raise Problem(503, "no model is loaded yet; see /readyz", headers={"retry-after": "1"})
 
 
-def _log(project: Project, trace: Trace, kind: str, asked: Asking, missing: str | None) -> None:
+async def _arm(project: Project, asked: Asking, missing: str | None) -> Arm | None:
+    """While the store is away nobody is assigned: what is shown then could not be compared."""
+    return None if missing is not None else await project.arm(asked.surface, events.unit_of(asked.user_id, asked.session_id))
+
+
+def _logged(project: Project, trace: Trace, kind: str, asked: Asking, missing: str | None, arm: Arm | None, body: L) -> L:
+    """Log what is answered, and say in the answer what only the server knows."""
+    told: dict[str, Any] = {}
     if missing is not None:
         trace.degraded["history"] = missing
+        told["degraded"] = True
+    if arm is not None:
+        trace.variant = told["variant"] = arm.label
     count_stages(trace.ms, trace.degraded)
     project.shown.add((trace, kind, asked.user_id, asked.session_id))
+    return body.model_copy(update=told) if told else body
 
 
 def _verdict(found: dict[str, Any], item_id: str) -> Verdict:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from genre.serving.contract import SILENT, EventIn, PastEvent
-from genre.serving.store.experiments import merge_first_shows
+from genre.serving.store.assignments import keep_variant
 from genre.serving.store.inserting import Row, insert_new, upsert
 from genre.serving.store.schema import events, exposures, merges
 
@@ -68,9 +68,9 @@ def merge(connection: sa.Connection, unit: str, into_unit: str) -> int:
     into_unit = canonical(connection, [into_unit]).get(into_unit, into_unit)
     if into_unit == unit:
         raise ValueError("a user cannot be merged into itself, nor into one that was merged into it")
+    keep_variant(connection, unit, into_unit)
     connection.execute(merges.update().where(merges.c.into_unit == unit).values(into_unit=into_unit))
     upsert(connection, merges, "unit", [{"unit": unit, "into_unit": into_unit, "time": clock.time()}])
-    merge_first_shows(connection, unit, into_unit)
     connection.execute(exposures.update().where(exposures.c.unit == unit).values(unit=into_unit))
     return connection.execute(events.update().where(events.c.unit == unit).values(unit=into_unit)).rowcount
 

@@ -11,8 +11,8 @@ import orjson
 import sqlalchemy as sa
 
 from genre.serving.contract import Trace
+from genre.serving.store.assignments import log_shown
 from genre.serving.store.events import canonical
-from genre.serving.store.experiments import log_first_shows
 from genre.serving.store.inserting import Row, insert_new
 from genre.serving.store.schema import exposures, traces
 
@@ -36,8 +36,7 @@ def append(connection: sa.Connection, shown: Sequence[Shown]) -> int:
         for trace, *_ in shown
     ]
     insert_new(connection, traces, "request_id", packed)
-    arms = ("time", "experiment", "unit", "variant", "surface", "request_id")
-    log_first_shows(connection, [{name: row[name] for name in arms} for row in rows if row["experiment"] is not None])
+    log_shown(connection, rows)
     return insert_new(connection, exposures, "request_id", rows)
 
 
@@ -49,6 +48,14 @@ def get(connection: sa.Connection, request_id: str) -> dict[str, Any] | None:
     packed = connection.execute(sa.select(traces.c.trace).where(traces.c.request_id == request_id)).scalar()
     known = dict(line) | ({} if packed is None else orjson.loads(zlib.decompress(packed)))
     return {name: value for name, value in known.items() if name != "seq"}
+
+
+def candidates_of(packed: bytes | None) -> list[str] | None:
+    """What the policy of a packed trace chose from, best first; None of an answer that nothing was chosen for."""
+    if packed is None:
+        return None
+    scored = orjson.loads(zlib.decompress(packed))["stage_scores"].get("score")
+    return None if scored is None else list(scored)
 
 
 def drop_traces(connection: sa.Connection, before: float) -> int:

@@ -59,13 +59,8 @@ exposures = Table(
     Column("context", Json, nullable=False),
     Column("degraded", Json, nullable=False),
     Column("ms", Float),
-    Column("experiment", String),
     Index("uq_exposures_request_id", "request_id", unique=True),
     Index("ix_exposures_unit_time", "unit", "time"),
-    Index(
-        "ix_exposures_experiment_seq", "experiment", "seq",
-        sqlite_where=sa.text("experiment IS NOT NULL"), postgresql_where=sa.text("experiment IS NOT NULL"),
-    ),
     sqlite_autoincrement=True,
 )  # fmt: skip
 """Lists shown. `unit` is what experiments randomise and histories belong to: `user:ID`, `session:ID` or `anonymous`."""
@@ -100,9 +95,10 @@ assignments = Table(
     Column("surface", String),
     Column("request_id", String),
     Index("ix_assignments_unit", "unit"),
+    Index("uq_assignments_experiment_unit_variant", "experiment", "unit", "variant", unique=True),
     sqlite_autoincrement=True,
 )  # fmt: skip
-"""Who saw which variant of which experiment: one row a unit, of its first show."""
+"""Who saw which variant of which experiment, a line at the first show."""
 
 catalogue = Table(
     "catalogue", metadata, _seq(),
@@ -187,13 +183,22 @@ comparisons = Table(
 
 experiments = Table(
     "experiments", metadata,
-    Column("experiment", String, primary_key=True),
+    Column("name", String, primary_key=True),
     Column("status", String, nullable=False),
-    Column("started", Float, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
     Column("checked", Float, nullable=False),
     Column("state", Json, nullable=False),
 )  # fmt: skip
-"""Experiments that run or ran: a definition that stays, and its course. `checked` is when a worker last looked at guardrails."""
+"""Experiments as `genre.experiments.state` has them; `checked` is when a worker last took it upon itself to look at the guardrails."""
+
+roots = Table(
+    "roots", metadata,
+    Column("unit", String, primary_key=True),
+    Column("root", String, nullable=False),
+    Index("ix_roots_root", "root"),
+)  # fmt: skip
+"""Merged units that are assigned by another's id, which was shown an experiment first; `root` is never itself a `unit` here."""
 
 keys = Table(
     "keys", metadata,

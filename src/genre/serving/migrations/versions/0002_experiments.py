@@ -1,4 +1,4 @@
-"""Experiments behind the API, and of which one a list was."""
+"""Experiments, and units that keep the variant they saw before they were merged."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,23 +8,29 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """A table, and a column of the exposures with an index that holds only lists of experiments."""
+    """Two tables and an index."""
     op.create_table(
         "experiments",
-        sa.Column("experiment", sa.String, nullable=False),
+        sa.Column("name", sa.String, nullable=False),
         sa.Column("status", sa.String, nullable=False),
-        sa.Column("started", sa.Float, nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("changed", sa.Float, nullable=False),
         sa.Column("checked", sa.Float, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("experiment", name="pk_experiments"),
+        sa.PrimaryKeyConstraint("name", name="pk_experiments"),
     )
-    op.add_column("exposures", sa.Column("experiment", sa.String))
-    taken = sa.text("experiment IS NOT NULL")
-    op.create_index("ix_exposures_experiment_seq", "exposures", ["experiment", "seq"], sqlite_where=taken, postgresql_where=taken)
+    op.create_table(
+        "roots",
+        sa.Column("unit", sa.String, nullable=False),
+        sa.Column("root", sa.String, nullable=False),
+        sa.PrimaryKeyConstraint("unit", name="pk_roots"),
+    )
+    op.create_index("ix_roots_root", "roots", ["root"])
+    op.create_index("uq_assignments_experiment_unit_variant", "assignments", ["experiment", "unit", "variant"], unique=True)
 
 
 def downgrade() -> None:
-    """As before."""
-    op.drop_index("ix_exposures_experiment_seq", "exposures")
-    op.drop_column("exposures", "experiment")
+    """Without them."""
+    op.drop_index("uq_assignments_experiment_unit_variant", "assignments")
+    op.drop_table("roots")
     op.drop_table("experiments")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genre.rankers.fading import DAY, faded_counts_N, faded_E
+from genre.fading import DAY, faded_counts_N, faded_E
 from genre.types import Histories
 
 

@@ -1,0 +1,76 @@
+"""Configurations read, checked, and written out resolved."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from genre.config.explaining import explain
+from genre.config.merging import ConfigError, merge, parse_override, read_tree
+from genre.config.tree import GenreConfig
+
+
+def load_config(file: str | Path, overrides: Iterable[str] = ()) -> GenreConfig:
+    """Read a YAML file, what it extends, and `a.b=c` changes on top.
+
+    Raises:
+        ConfigError: with every mistake, each with its path.
+    """
+    file = Path(file)
+    tree = read_tree(file)
+    tree.setdefault("name", file.stem)
+    for override in overrides:
+        tree = merge(tree, parse_override(override))
+    _look_beside(file)
+    return parse_config(tree, file)
+
+
+def parse_config(tree: dict[str, Any], file: Path = Path("config.yaml"), check_files: bool = True) -> GenreConfig:
+    """A checked configuration from a plain tree; relative paths in it are relative to the file's folder.
+
+    A finished run is read with `check_files=False`: it needs its sources no more.
+    """
+    try:
+        return GenreConfig.model_validate(tree, context={"folder": file.resolve().parent, "check_files": check_files})
+    except ValidationError as error:
+        lines = [f"{file}: {explain(problem, tree)}" for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def load_run_config(folder: Path) -> GenreConfig:
+    """The resolved configuration that a run was made from.
+
+    Raises:
+        FileNotFoundError: the folder is not a run.
+    """
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} is not a run: it has no config.yaml. Make one with: genre run NAME.yaml")
+    tree = read_tree(file)
+    _look_beside(file)
+    return parse_config(tree, file, check_files=False)
+
+
+def dump_config(config: GenreConfig) -> str:
+    """The resolved configuration as YAML, with every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of the configuration, for editors."""
+    schema = GenreConfig.model_json_schema(mode="validation")
+    schema["required"] = [name for name in schema["required"] if name != "name"]
+    schema["properties"]["extends"] = {"type": "string", "description": "A YAML file that this one changes."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _look_beside(file: Path) -> None:
+    """A user's own components live beside the YAML."""
+    beside = str(file.resolve().parent)
+    if beside not in sys.path:
+        sys.path.insert(0, beside)

@@ -1,0 +1,95 @@
+"""From YAML files, `extends` and `a.b=c` to one plain tree."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A mistake in a configuration; the message names the file, the path in it, and the fix."""
+
+
+def merge(base: Any, change: Any) -> Any:
+    """A tree with changes laid over it: mappings merge, everything else replaces, null removes a key.
+
+    A section whose `use` changes is replaced as a whole, since the keys of one component mean nothing to another.
+    """
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return copy.deepcopy(change)
+    if "use" in change and _canonical(change["use"]) != _canonical(base.get("use")):
+        base = {}
+    merged = copy.deepcopy(base)
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def _canonical(use: Any) -> str:
+    return str(use).replace("-", "_")
+
+
+def read_tree(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A file laid over what it extends; `seen` are the files that extend this one.
+
+    Raises:
+        ConfigError: a file is missing, no mapping, no YAML, or extends itself.
+    """
+    if file.resolve() in seen:
+        raise ConfigError(f"{file}: extends itself, by way of {' -> '.join(map(str, seen))}")
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        near = difflib.get_close_matches(file.name, [path.name for path in file.parent.glob("*.y*ml")], 1)
+        raise ConfigError(f"{file}: no such file{f'; is it {near[0]}?' if near else ''}") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{file} is a folder; name a YAML file") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: must be a mapping with `data:` and `rankers:`, not {type(tree).__name__}")
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    below = _anchor(read_tree(file.parent / str(base), (*seen, file.resolve())), (file.parent / str(base)).parent, file.parent)
+    merged: dict[str, Any] = merge(below, tree)
+    return merged
+
+
+def _anchor(tree: Any, origin: Path, here: Path) -> Any:
+    """Paths of an extended file stay relative to that file: its folder travels with the reader's section."""
+    if origin.resolve() == here.resolve() or not isinstance(tree, dict):
+        return tree
+    reader = tree.get("data", {}).get("reader") if isinstance(tree.get("data"), dict) else None
+    if isinstance(reader, dict):
+        for key, value in reader.items():
+            if key != "use" and isinstance(value, str) and (origin / value).exists():
+                reader[key] = str((origin / value).resolve())
+    return tree
+
+
+def parse_override(override: str) -> dict[str, Any]:
+    """`a.b=c` as a tree, its value read as YAML.
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
+    path, equals, value = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"{override!r} is not a change; write path.to.key=value, for example data.split.use=none")
+    try:
+        tree: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{override!r}: the value is not YAML: {error}") from error
+    for key in reversed(keys):
+        tree = {key: tree}
+    assert isinstance(tree, dict)
+    return tree

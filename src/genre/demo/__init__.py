@@ -1,0 +1,1 @@
+"""Demonstrations: the whole system at work on the synthetic world, where the truth is known."""

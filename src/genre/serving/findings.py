@@ -1,0 +1,117 @@
+"""Findings: a running experiment's figures, from what the server itself logged."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from genre.experiments.analysis import Analysis, analyse
+from genre.experiments.definition import ExperimentConfig, ExperimentError, Logs, TooEarlyError
+from genre.experiments.logs import read_logs
+from genre.experiments.planning import Outlook, look_ahead
+from genre.experiments.state import Experiment
+from genre.experiments.sums import DAY
+from genre.serving.live import COLUMNS
+from genre.serving.store.assignments import label
+from genre.serving.store.database import Database
+from genre.serving.store.schema import assignments, events, exposures, merges
+
+UNITS = 500
+"""Units whose rows are read at once."""
+EXPOSURES = {
+    "unit": pl.String, "variant": pl.String, "time": pl.Float64, "ms": pl.Float64, "degraded": pl.Boolean, "items": pl.List(pl.String),
+}  # fmt: skip
+EVENTS = {"unit": pl.String, "event": pl.String, "time": pl.Float64, "value": pl.Float64}
+
+
+def analysed(database: Database, experiment: Experiment, watching: bool = False) -> Analysis:
+    """Everything that is known by now, or was known when it was stopped.
+
+    Args:
+        watching: see `analyse`.
+
+    Raises:
+        ExperimentError: nothing can be said yet, or at all.
+    """
+    if experiment.started is None:
+        raise ExperimentError(f"experiment {experiment.config.name!r} was not started: there is nothing to report")
+    now = experiment.stopped or time.time()
+    with copied(database, experiment.config, experiment.started) as config:
+        return analyse(config, read_logs(config, experiment.started, now), watching)
+
+
+def planned(database: Database, config: ExperimentConfig) -> Outlook:
+    """How many units and days it takes, from what everybody did lately.
+
+    Raises:
+        ExperimentError: the log says nothing of the primary metric.
+    """
+    now = time.time()
+    with copied(database, config, None, now - DAY * (config.days + (config.cuped_days or 0))) as seen:
+        return look_ahead(seen, now)
+
+
+@contextmanager
+def copied(database: Database, config: ExperimentConfig, started: float | None, since: float = 0.0) -> Iterator[ExperimentConfig]:
+    """The definition with its logs beside it as files, for as long as the block lasts.
+
+    Args:
+        started: of the experiment; None copies the events of everybody.
+        since: events before are left out.
+    """
+    with tempfile.TemporaryDirectory(prefix="genre-experiment-") as scratch:
+        folder = Path(scratch)
+        if started is None:
+            units, done = sa.select(events.c.unit).where(events.c.time >= since).distinct(), since
+        else:
+            joined = assignments.join(merges, merges.c.unit == assignments.c.unit, isouter=True)
+            unit = sa.func.coalesce(merges.c.into_unit, assignments.c.unit)
+            units = sa.select(unit).select_from(joined).where(assignments.c.experiment == config.name).distinct()
+            done = started - DAY * (config.cuped_days or 0)
+        with database.read() as connection:
+            everybody = sorted(connection.execute(units).scalars())
+        if not everybody:
+            raise TooEarlyError(f"nobody was shown {config.name!r} yet" if started is not None else "nobody did anything yet")
+        for part in range(0, len(everybody), UNITS):
+            some = everybody[part : part + UNITS]
+            with database.read() as connection:
+                if started is not None:
+                    _write(folder / "exposures" / f"{part:06d}.parquet", _shown(connection, config, some, started), EXPOSURES)
+                _write(folder / "events" / f"{part:06d}.parquet", _done(connection, some, done), EVENTS)
+        logs = Logs(exposures=None if started is None else folder / "exposures", events=folder / "events", **COLUMNS)
+        yield config.model_copy(update={"logs": logs})
+
+
+def _shown(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], started: float) -> list[dict[str, Any]]:
+    variants = {label(config.name, variant): variant for variant in config.variants}
+    column = exposures.c
+    chosen = sa.select(column.unit, column.variant, column.time, column.ms, column.degraded, column.item_ids).where(
+        column.unit.in_(units), column.time >= started, column.variant.in_(list(variants))
+    )
+    return [
+        {
+            "unit": row.unit, "variant": variants[row.variant], "time": row.time, "ms": row.ms, "degraded": bool(row.degraded),
+            "items": row.item_ids,
+        }
+        for row in connection.execute(chosen)
+    ]  # fmt: skip
+
+
+def _done(connection: sa.Connection, units: Sequence[str], since: float) -> list[dict[str, Any]]:
+    column = events.c
+    chosen = sa.select(column.unit, column.type.label("event"), column.time, column.value).where(
+        column.unit.in_(units), column.time >= since
+    )
+    return [dict(row) for row in connection.execute(chosen).mappings()]
+
+
+def _write(file: Path, rows: list[dict[str, Any]], schema: dict[str, Any]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    pl.DataFrame(rows, schema=schema).write_parquet(file)

@@ -1,0 +1,62 @@
+"""The closed loop, small: a real server over HTTP, and everything that is said of it is what was counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genre.demo.loop import CONTROL, EXPERIMENT, TREATMENT, LoopConfig, run_loop
+from genre.demo.report import Claim, LoopReport
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> LoopReport:
+    said: list[str] = []
+    return run_loop(LoopConfig(users=240, items=60, rounds=1), tmp_path_factory.mktemp("demo") / "loop", said.append)
+
+
+def test_the_loop_is_closed_and_every_step_of_it_is_on_record(found: LoopReport) -> None:
+    deeds = [(line["action"], line["target"]) for line in found.audit]
+    assert deeds == [
+        ("register", "000001"),
+        ("promote", "000001"),
+        ("register", "000002"),
+        ("define experiment", EXPERIMENT),
+        ("start experiment", EXPERIMENT),
+        ("stop experiment", EXPERIMENT),
+        ("promote", "000002"),
+        ("rollback", "000001"),
+    ]
+    served = [set(stage.shown.model_L.tolist()) for stage in found.stages]
+    assert served == [{"000001"}, {"000001"}, {"000001", "000002"}, {"000002"}, {"000001"}]
+    assert all(len(stage.shown) == 240 and stage.shown.degraded == 0 for stage in found.stages)
+
+
+def test_what_the_server_reports_is_what_its_users_did(found: LoopReport) -> None:
+    tested, measured, units = found.stages[2].shown, found.claims[1], found.report["units"]
+    for arm, model in ((CONTROL, "000001"), (TREATMENT, "000002")):
+        assert units[arm] == (tested.variant_L == f"{EXPERIMENT}/{arm}").sum() == (tested.model_L == model).sum()
+    # CUPED moves both arms to where they would be had they been alike before: what one gains the other loses.
+    assert units[CONTROL] * measured.control + units[TREATMENT] * measured.treatment == pytest.approx(tested.clicks_L.sum())
+
+
+def test_the_three_answers_are_to_the_same_question(found: LoopReport) -> None:
+    told, measured, known = found.claims
+    assert told.control == pytest.approx(found.stages[1].clicks.mean), "the log that was estimated from, and nothing else of it"
+    for claim in found.claims:
+        assert claim.low < claim.lift < claim.high
+    assert known.high - known.low < measured.high - measured.low, "the world knows chances, the test saw clicks"
+    assert "popularity, to learn from" in str(found.tables())
+
+
+def test_claims_agree_where_their_difference_may_be_nothing() -> None:
+    one = Claim("", 1, 1.3, 0.3, 0.0, 0.6)
+    assert one.agrees(Claim("", 1, 1.7, 0.7, 0.4, 1.0)), "0.4 apart, and 0.42 wide"
+    assert not one.agrees(Claim("", 1, 1.8, 0.8, 0.5, 1.1))
+
+
+def test_it_begins_in_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    with pytest.raises(FileExistsError, match="not empty"):
+        run_loop(LoopConfig(), tmp_path, print)

@@ -1,0 +1,124 @@
+"""Learning by trying: it runs, is reproducible and resumed, and begins as the ranker it stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genre.data.synthetic import World, WorldConfig
+from genre.policies.actor_critic import ActorCritic
+from genre.rankers.sequential import SequentialRanker
+from genre.simulation.learning import Learning, decide, learn
+from genre.simulation.reinforcing import Reinforcing, act, reinforce
+from genre.simulation.states import UserStates
+from genre.simulation.users import Answer, Users, Visit
+from genre.simulation.world_users import WorldUsers, WorldVisit
+from genre.types import Histories, Ints, Training
+
+SMALL = {"epochs": 2, "visitors": 24, "judged": 8, "horizon": 4, "slate": 2, "hidden": 8, "batch_size": 32}
+
+
+@pytest.fixture(scope="module")
+def users() -> WorldUsers:
+    return WorldUsers(World(WorldConfig(users=30, items=20, topics=3, repeats=True, new_items=0.0)))
+
+
+@pytest.fixture(scope="module")
+def states(users: WorldUsers, tmp_path_factory: pytest.TempPathFactory) -> UserStates:
+    ranker = SequentialRanker(SequentialRanker.Config(embedding_dim=8, epochs=1, max_history=10))
+    ranker.fit(Training(users.past, 20, repeats=True), tmp_path_factory.mktemp("ranker"))
+    return UserStates(ranker)
+
+
+def test_a_state_begins_with_the_rankers_own_vector(users: WorldUsers, states: UserStates) -> None:
+    histories = users.visit(np.arange(12)).histories()
+    state_BF = states.of(histories)
+    assert state_BF.shape == (12, states.features)
+    assert np.allclose(state_BF[:, :8] @ states.ranker.item_vectors().T, states.ranker.score(histories), atol=1e-4)
+
+
+def test_rounds_are_reproducible_resumed_and_change_the_actor(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
+    settings = Learning.model_validate(SMALL)
+    histories = users.visit(np.arange(12)).histories()
+    state = torch.from_numpy(states.of(histories))
+
+    def worths(model: ActorCritic) -> torch.Tensor:
+        return model.worth(state, torch.zeros(12, 0, dtype=torch.int64), 0)
+
+    first, progress = learn(users, states, settings, tmp_path / "one")
+    again, _ = learn(users, states, settings, tmp_path / "one")
+    other, _ = learn(users, states, settings, tmp_path / "two")
+    assert torch.equal(worths(first), worths(again)), "a finished folder is gone on from, not done again"
+    assert torch.equal(worths(first), worths(other))
+    assert (worths(first) != 0).all(), "something was learnt"
+    assert len(progress.history) == 2
+    assert list((tmp_path / "one" / "tensorboard").iterdir()), "curves are there"
+    slate_BS, chance_BS = decide(first, states, 2, explore=True)(histories, np.random.default_rng(0))
+    assert slate_BS.shape == chance_BS.shape == (12, 2)
+    assert ((chance_BS > 0) & (chance_BS <= 1)).all()
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
+    settings = Learning.model_validate({**SMALL, "schedule": "constant"})
+    visits = [0]
+
+    class Interrupted(WorldUsers):
+        def arrive(self, n: int, rng: np.random.Generator) -> WorldVisit:
+            visits[0] += 1
+            if visits[0] == 3:  # a round, its judging, then half of the next
+                raise KeyboardInterrupt
+            return super().arrive(n, rng)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(Interrupted(users.world), states, settings, tmp_path / "killed")
+    gone_on, _ = learn(users, states, settings, tmp_path / "killed")
+    straight, _ = learn(users, states, settings, tmp_path / "straight")
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(gone_on.parameters(), straight.parameters(), strict=True))
+
+
+def test_reinforce_is_reproducible_and_begins_as_the_ranker(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
+    settings = Reinforcing.model_validate(SMALL)
+    histories = users.visit(np.arange(12)).histories()
+    state = torch.from_numpy(states.of(histories))
+    first, progress = reinforce(users, states, settings, tmp_path / "one")
+    other, _ = reinforce(users, states, settings, tmp_path / "two")
+    assert torch.equal(first(state), other(state))
+    assert not torch.allclose(first(state), first.prior(state)), "something was learnt"
+    assert len(progress.history) == 2
+    slate_BS, chance_BS = act(first, states, 2, explore=True)(histories, np.random.default_rng(0))
+    assert slate_BS.shape == chance_BS.shape == (12, 2)
+
+
+class Lovers(Users):
+    """Visitors without a past who click one item, whoever they are, and stay for three slates."""
+
+    n_items, loved = 20, 13
+
+    def arrive(self, n: int, rng: np.random.Generator) -> Visit:
+        return LoversVisit(Histories(np.zeros(0, np.int32), np.zeros(0), np.zeros(n + 1, np.int64), np.full(n, np.nan)))
+
+
+class LoversVisit(Visit):
+    def __init__(self, histories: Histories) -> None:
+        self._histories = histories
+
+    def histories(self) -> Histories:
+        return self._histories
+
+    def answer(self, item_idx_BS: Ints, rng: np.random.Generator) -> Answer:
+        return Answer(item_idx_BS == Lovers.loved, np.zeros(len(item_idx_BS), bool))
+
+    def take(self, rows: Ints) -> LoversVisit:
+        return LoversVisit(self._histories.take(rows))
+
+
+def test_both_learn_what_the_ranker_does_not_know(states: UserStates, tmp_path: Path) -> None:
+    """The ranker has never heard of the one item that is clicked."""
+    rounds = {**SMALL, "epochs": 12, "visitors": 60, "horizon": 3, "learning_rate": 0.02}
+    _, critics = learn(Lovers(), states, Learning.model_validate(rounds), tmp_path / "critic")
+    _, reinforced = reinforce(Lovers(), states, Reinforcing.model_validate(rounds), tmp_path / "reinforce")
+    for progress in (critics, reinforced):
+        assert progress.best == 3.0, "a click on every slate"
