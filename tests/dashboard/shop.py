@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from genre.config import load_run_config, parse_config
-from genre.experiments import course
-from genre.experiments.loading import load_experiment
+from genre.dashboard.live.experiments import parsed
+from genre.experiments.assignment import Assigner
+from genre.experiments.state import Experiment
 from genre.pipeline import publish
 from genre.runs import Run
 from genre.serving.contract import ItemIn, PastEvent, RecommendRequest, UserIn
 from genre.serving.engine import BundleEngine
+from genre.serving.live import parts, pinned
 from genre.serving.settings import open_store
 from genre.serving.shelf import register_all
-from genre.serving.store import catalogue, events, exposures, keys, registry
+from genre.serving.store import catalogue, events, experiments, exposures, keys, registry, schema
+from genre.serving.store.assignments import label
 
 DAY = 86_400.0
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -34,6 +36,7 @@ class Stock:
     anchor: str
     users: tuple[str, ...]
     lists: int = 400
+    days: float = 1.0
     hostile: bool = True
 
     @property
@@ -61,8 +64,9 @@ FILMS = Stock(
         {"pin": "181", "place": 3},
     ),
     anchor="50",
-    users=tuple(str(user) for user in range(1, 200)),
-    lists=3000,
+    users=tuple(str(user) for user in range(1, 944)),
+    lists=8000,
+    days=10.0,
     hostile=False,
 )
 """Of MovieLens-100K, for the pictures in the documentation."""
@@ -71,14 +75,15 @@ hypothesis: A hotter policy shows more of the catalogue and loses no clicks.
 surface: home
 variants: {control: {}, hotter: {serve: {policy: {use: plackett_luce, temperature: 0.8}}}}
 metrics:
-  clicks: {use: rate, event: click}
+  clicks: {use: mean, event: click}
   hides: {use: rate, event: hide, better: lower}
 primary: clicks
-guardrails: {hides: {use: metric, metric: hides, margin: 0.5}}
+guardrails:
+  hides: {use: metric, metric: hides, margin: 0.5}
+  slow: {use: latency, margin: 0.5}
 days: 14
-min_units: 50
-planned_units: 3000
-logs: {exposures: exposures.parquet, events: events.parquet}
+min_units: 10
+planned_units: 900
 """
 
 
@@ -97,27 +102,43 @@ def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]
         registry.promote(connection, "000002", "test")
         keys.create(connection, "web shop", ["read", "ingest"], 100, "test")
         _, token = keys.create(connection, "me", ["admin"], 100, "test")
-        _visit(connection, BundleEngine.load(folder / "models" / "000002"), stock)
+        running = _experiments(connection, stock)
+        _visit(connection, BundleEngine.load(folder / "models" / "000002"), stock, running)
         if stock.hostile:
             item = ItemIn(item_id="<b>bad</b>", attributes={"title": HOSTILE, "price": 1.0, "image": "javascript:alert(1)"})
             catalogue.put_items(connection, [item])
             catalogue.put_users(connection, [UserIn(user_id="stranger", attributes={"country": HOSTILE})])
     store.close()
-    _experiments(folder / "experiments")
     return folder, token
 
 
-def _visit(connection: Any, engine: BundleEngine, stock: Stock) -> None:
+def _experiments(connection: Any, stock: Stock) -> Experiment:
+    """One that runs since the shop is open, and one that is only defined."""
+    elsewhere = EXPERIMENT.replace("hotter", "colder").replace("home", "detail")
+    experiments.define(connection, parsed(f"name: quiet\nlayer: {{name: elsewhere}}{elsewhere}"), "test")
+    experiments.define(connection, parsed(f"name: hotter{EXPERIMENT}"), "test")
+    started = experiments.start(connection, "hotter", lambda config: pinned(config, "000002"), "test")
+    running = started.model_copy(update={"started": time.time() - stock.days * DAY})
+    chosen = schema.experiments.update().where(schema.experiments.c.name == "hotter")
+    connection.execute(chosen.values(state=running.model_dump(mode="json")))
+    return running
+
+
+def _visit(connection: Any, engine: BundleEngine, stock: Stock, running: Experiment) -> None:
     """More come in the evening; they click the higher places more often, and sometimes hide something."""
-    rng, now = np.random.default_rng(0), time.time()
+    rng, now, assigner = np.random.default_rng(0), time.time(), Assigner([running])
     past: dict[str, list[PastEvent]] = {}
-    ages = np.linspace(DAY - 60, 60, 20 * stock.lists)
+    ages = np.linspace(stock.days * DAY - 60, 60, 20 * stock.lists)
     evening = 1 + 0.7 * np.sin(2 * np.pi * ages / DAY)
     for age in -np.sort(-rng.choice(ages, stock.lists, replace=False, p=evening / evening.sum())):
         moment, user, surface = float(now - age), str(rng.choice(stock.users)), str(rng.choice(list(engine.placements)))
         anchors = [stock.anchor] if surface == "detail" else []
         request = RecommendRequest(surface=surface, user_id=user, n=10, anchors=anchors, context={"device": "phone"})
-        response, trace = engine.recommend(request, past.get(user, []), moment)
+        variant = assigner.assign(f"user:{user}", "hotter", moment).variant if surface == "home" else None
+        arm = engine if variant is None else engine.varied(surface, parts(running.config.variants[variant])[1])
+        response, trace = arm.recommend(request, past.get(user, []), moment)
+        if variant is not None:
+            trace.variant = label("hotter", variant)
         exposures.append(connection, [(trace, "recommend", user, None)])
         for item in response.items:
             if rng.random() < 0.3 / item.rank:
@@ -130,21 +151,3 @@ def _visit(connection: Any, engine: BundleEngine, stock: Stock) -> None:
                 }  # fmt: skip
                 events.append(connection, [row])
     events.merge(connection, "session:s-1", f"user:{stock.users[1]}")
-
-
-def _experiments(folder: Path) -> None:
-    """One that runs for ten days now, and one that can be started."""
-    folder.mkdir()
-    (folder / "hotter.yaml").write_text(EXPERIMENT)
-    (folder / "quiet.yaml").write_text("layer: {name: other}" + EXPERIMENT.replace("hotter", "colder").replace(": exposures.p", ": none.p"))
-    rng, begin = np.random.default_rng(1), time.time() - 10 * DAY
-    course.start(load_experiment(folder / "hotter.yaml"), begin, folder)
-    units = 3000
-    variant = np.where(rng.random(units) < 0.5, "control", "hotter")
-    exposed = begin + np.sort(rng.uniform(0, 9.9 * DAY, units))
-    names = [f"u{u}" for u in range(units)]
-    pl.DataFrame({"unit": names, "variant": variant, "time": exposed}).write_parquet(folder / "exposures.parquet")
-    clicks = rng.random(units) < np.where(variant == "hotter", 0.36, 0.3)
-    hides = rng.random(units) < 0.02
-    rows = [(names[u], kind, exposed[u] + 60) for kind, flags in (("click", clicks), ("hide", hides)) for u in np.flatnonzero(flags)]
-    pl.DataFrame(rows, schema=["unit", "event", "time"], orient="row").write_parquet(folder / "events.parquet")

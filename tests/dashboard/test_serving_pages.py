@@ -21,8 +21,8 @@ PAGES = [
     "/data", "/operations",
 ]  # fmt: skip
 FORMS = [
-    "/logout", "/models/promote", "/models/rollback", "/models/shadow", "/users/forget", "/experiments/start", "/experiments/stop",
-    "/operations/jobs", "/operations/jobs/cancel", "/operations/keys", "/operations/keys/revoke",
+    "/logout", "/models/promote", "/models/rollback", "/models/shadow", "/users/forget", "/experiments/define",
+    "/experiments/start", "/experiments/stop", "/operations/jobs", "/operations/jobs/cancel", "/operations/keys", "/operations/keys/revoke",
 ]  # fmt: skip
 
 
@@ -248,12 +248,33 @@ def test_a_copy_of_the_store_is_made_as_a_job(admin: Visitor, project: tuple[Pat
     assert "no job" in admin.post("/operations", "/operations/jobs/cancel", {"job": "../.."}).text
 
 
-def test_an_experiment_that_cannot_start_says_why(admin: Visitor, project: tuple[Path, str]) -> None:
-    (project[0] / "experiments").mkdir()
-    (project[0] / "experiments" / "bad.yaml").write_text("variants: 3\n")
-    assert "bad.yaml" in admin.get("/experiments").text
-    assert "no such file" in admin.post("/experiments", "/experiments/start", {"name": "../../etc/passwd"}).text
-    assert "no such experiment" in admin.post("/experiments", "/experiments/stop", {"name": "x", "reason": "y"}).text
+def test_an_experiment_that_is_none_says_why(admin: Visitor) -> None:
+    sound = "variants: {a: {}, b: {}}\nmetrics: {c: {use: rate, event: click}}"
+    wrong = {
+        "{": "not YAML",
+        "[1]": "is a mapping",
+        "a: &x [1]\nb: *x": "no aliases",
+        "x" * 20_001: "at most 20,000 characters",
+        f"name: x\n{sound}\nprimary: d": "primary is &#39;d&#39;",
+        f"name: x\n{sound}\nprimary: c\nlogs: {{events: /etc/passwd}}": "leave this out",
+    }
+    for definition, why in wrong.items():
+        page = admin.post("/experiments", "/experiments/define", {"definition": definition}).text
+        assert "Not done: " in page and why in page, definition[:80]
+    for address in ("/experiments/start", "/experiments/stop"):
+        assert "there is no experiment" in admin.post("/experiments", address, {"name": "../x", "reason": "y"}).text
+
+
+def test_an_experiment_is_written_down_started_and_stopped(admin: Visitor) -> None:
+    written = "name: x\nvariants: {a: {}, b: {serve: {model: 'MODEL'}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c"
+    admin.post("/experiments", "/experiments/define", {"definition": written.replace("MODEL", "000009")})
+    assert "there is no model" in admin.post("/experiments", "/experiments/start", {"name": "x"}).text
+    definition = written.replace("MODEL", "000002")
+    assert "x is written down" in admin.post("/experiments", "/experiments/define", {"definition": definition}).text
+    page = admin.post("/experiments?name=x", "/experiments/start", {"name": "x"}).text
+    assert "x runs: every worker assigns by it" in page and "Nothing to read yet" in page
+    assert "its definition is fixed" in admin.post("/experiments", "/experiments/define", {"definition": definition}).text
+    assert "x is stopped" in admin.post("/experiments", "/experiments/stop", {"name": "x", "reason": "only a test"}).text
 
 
 def test_a_store_that_is_away_is_said_and_breaks_nothing(

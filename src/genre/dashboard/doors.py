@@ -86,7 +86,7 @@ class Doors:
         def answer(desk: Desk) -> Done | str:
             try:
                 return act(desk)
-            except (RegistryError, BundleError, ExperimentError, RequestError, ValueError, FileNotFoundError) as error:
+            except (answering.Problem, RegistryError, BundleError, ExperimentError, RequestError, ValueError, FileNotFoundError) as error:
                 return Done(back, Notice(f"Not done: {error}", "bad"))
             except Unavailable as error:
                 return Done(back, Notice(f"Not done: {error}. Try again in a moment.", "bad"))

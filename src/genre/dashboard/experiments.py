@@ -13,6 +13,20 @@ from genre.experiments.confidence import Interval
 from genre.experiments.state import Status
 
 VERDICTS: dict[str, State] = {"ship": "good", "hold": "idle", "stop": "bad"}
+EXAMPLE = """name: home-variety
+hypothesis: Lists with more variety are clicked at least as often.
+surface: home
+variants:
+  now: {}
+  varied: {serve: {policy: {use: mmr, diversity: 0.3}}}
+metrics:
+  clicks: {use: mean, event: click}
+  hides: {use: mean, event: hide, better: lower}
+primary: clicks
+guardrails:
+  hiding: {use: metric, metric: hides, margin: 0.1}
+days: 14
+"""
 RAILS: dict[str, State] = {"ok": "good", "open": "idle", "broken": "bad"}
 
 
@@ -68,13 +82,14 @@ class Findings:
 
 @dataclass(frozen=True)
 class ExperimentsView:
-    """Attributes: all experiments, newest first; the one that was opened, with its findings, or why there are none yet."""
+    """Attributes: all experiments, newest first; the one that was opened, with its findings, or why there are none yet; an example."""
 
     frame: Frame
     experiments: tuple[ExperimentLine, ...] = ()
     opened: ExperimentLine | None = None
     findings: Findings | None = None
     waiting: str = ""
+    example: str = EXAMPLE
 
 
 def render_experiments(view: ExperimentsView) -> str:

@@ -59,6 +59,7 @@ def routes(doors: Doors) -> list[BaseRoute]:
         post("/users/forget", doors.action("/users", users.forget)),
         Address(f"{ROOT}/items", doors.page(ItemsView, items.fill, render_items)),
         Address(f"{ROOT}/experiments", doors.page(ExperimentsView, experiments.fill, render_experiments)),
+        post("/experiments/define", doors.action("/experiments", experiments.define)),
         post("/experiments/start", doors.action("/experiments", experiments.start)),
         post("/experiments/stop", doors.action("/experiments", experiments.stop)),
         Address(f"{ROOT}/off-policy", doors.page(OffPolicyView, off_policy.fill, render_off_policy)),

@@ -42,18 +42,15 @@ from genre.serving.world import World
 class BundleEngine:
     """Answers from one bundle; the contract's Engine.
 
-    Args:
-        draw: twenty hexadecimal digits that every choice is drawn with; None takes others for every request.
-
     Attributes:
         failures: stages that failed or ran out of time since the start, by name.
+        draw: twenty hexadecimal digits that every choice is drawn with; None takes others for every request.
     """
 
-    def __init__(
-        self, version: str, world: World, placements: Mapping[str, Placement], plans: Plans | None = None, draw: str | None = None
-    ) -> None:
+    def __init__(self, version: str, world: World, placements: Mapping[str, Placement], plans: Plans | None = None) -> None:
         self.version, self.world, self.placements = version, world, placements
-        self.plans, self.draw = plans or Plans(), draw
+        self.plans = plans or Plans()
+        self.draw: str | None = None
         self.failures: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(8, "genre-source")
 
@@ -118,9 +115,11 @@ class BundleEngine:
         )  # fmt: skip
         return response, trace
 
-    def with_placements(self, placements: Mapping[str, Placement], draw: str | None = None) -> Self:
-        """The same world behind other surfaces."""
-        return type(self)(self.version, self.world, placements, self.plans, draw or self.draw)
+    def drawing(self, draw: str) -> Self:
+        """The same engine, with every choice drawn alike: what differs between two of its lists is then no chance."""
+        other = copy(self)
+        other.draw = draw
+        return other
 
     def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
         """See contract.Engine.varied."""

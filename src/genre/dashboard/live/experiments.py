@@ -1,91 +1,102 @@
-"""Experiments of a run: definitions and states in its folder `experiments`, analysed by the statistics library."""
+"""Experiments of the server: written down on the page, started, read and stopped in the store."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
+
+import yaml
 
 from genre.dashboard.desk import Desk, Done
 from genre.dashboard.experiments import ExperimentLine, ExperimentsView, Findings, of_analysis
 from genre.dashboard.frame import Notice, in_address
 from genre.data.readers.rejection import ReadError
-from genre.experiments import course
-from genre.experiments.analysis import analyse
-from genre.experiments.definition import ExperimentError
-from genre.experiments.loading import load_experiment
-from genre.experiments.logs import read_logs
+from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.state import Experiment
-from genre.serving.store.audit import record
+from genre.serving.findings import analysed
+from genre.serving.live import parse_live, pinned
+from genre.serving.routes.experiments import rehearsed
+from genre.serving.store import experiments, registry
+from genre.serving.store.database import Database
 
-FOLDER = "experiments"
-"""In the run's folder: NAME.yaml is a definition, NAME.json one that was started."""
+LONGEST = 20_000
+"""Characters of a definition."""
 REMEMBERED = 60.0
 """Seconds for which an analysis of a running experiment is shown again."""
 
 
 def fill(desk: Desk) -> ExperimentsView:
     """All experiments, or one with its findings."""
-    folder = desk.project.run / FOLDER
-    found, broken = everything(folder)
-    lines = tuple(_line(one) for one in found)
+    found = desk.read(experiments.known)
+    lines = tuple(map(_line, found))
     opened = next((one for one in found if one.config.name == desk["name"]), None)
-    frame = desk.frame() if desk.notice or not broken else replace(desk.frame(), notice=Notice("; ".join(broken), "warn"))
     if opened is None:
-        return ExperimentsView(frame, lines)
-    findings, waiting = None, "It was not started yet. Its figures come with the first exposures."
+        return ExperimentsView(desk.frame(), lines)
+    findings, waiting = None, "It was not started yet. Its figures come with the first lists."
     if opened.status != "planned":
+        now = opened.stopped or (time.time() // REMEMBERED) * REMEMBERED
         try:
-            findings = _analysed(folder / f"{opened.config.name}.json", opened.stopped or (time.time() // REMEMBERED) * REMEMBERED)
-        except (ExperimentError, ReadError, FileNotFoundError) as error:
+            findings = _analysed(desk.project.database, opened.config.name, now)
+        except (ExperimentError, ReadError) as error:
             waiting = str(error)
-    return ExperimentsView(frame, lines, _line(opened), findings, waiting)
+    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting)
+
+
+def define(desk: Desk) -> Done:
+    """Written down; nobody is assigned before it is started, and until then it may be written anew."""
+    config = parsed(desk["definition"])
+    desk.write(lambda connection: experiments.define(connection, config, *desk.who))
+    return Done(_address(config.name), Notice(f"{config.name} is written down. Read it again, then start it."))
 
 
 def start(desk: Desk) -> Done:
-    """It runs from now on, as its definition says at this moment."""
-    name, folder = desk["name"], desk.project.run / FOLDER
-    file = folder / f"{Path(name).name}.yaml"
-    course.start(load_experiment(file), time.time(), folder)
-    desk.write(lambda connection: record(connection, desk.who[0], "start experiment", name, desk.who[1]))
-    return Done(f"/experiments?name={in_address(name)}", Notice(f"{name} runs. Its definition is fixed from now on."))
+    """From now on its definition is fixed, and every worker assigns by it; every arm is tried first."""
+    name = desk["name"]
+    config = desk.read(lambda connection: pinned(experiments.get(connection, name).config, registry.now(connection).current))
+    asyncio.run(rehearsed(desk.project, config))
+    desk.write(lambda connection: experiments.start(connection, name, lambda _: config, *desk.who))
+    return Done(_address(name), Notice(f"{name} runs: every worker assigns by it within two seconds."))
 
 
 def stop(desk: Desk) -> Done:
-    """Nobody is assigned any more."""
+    """Nobody is assigned any more; what was logged stays."""
     name, reason = desk["name"], desk["reason"]
-    course.stop(Path(name).name, reason, time.time(), desk.project.run / FOLDER)
-    desk.write(lambda connection: record(connection, desk.who[0], "stop experiment", name, desk.who[1], reason=reason))
-    return Done(f"/experiments?name={in_address(name)}", Notice(f"{name} is stopped."))
+    desk.write(lambda connection: experiments.stop(connection, name, reason, *desk.who))
+    return Done(_address(name), Notice(f"{name} is stopped."))
 
 
-def everything(folder: Path) -> tuple[list[Experiment], list[str]]:
-    """Started experiments, newest first, behind those that are only defined; and what is wrong with files that are neither."""
-    started, planned, broken = [], [], []
-    for file in sorted(folder.glob("*.json")):
-        try:
-            started.append(Experiment.load(file))
-        except ExperimentError as error:
-            broken.append(str(error))
-    names = {one.config.name for one in started}
-    for file in sorted(folder.glob("*.yaml")):
-        try:
-            config = load_experiment(file)
-        except ExperimentError as error:
-            broken.append(str(error))
-        else:
-            planned += [Experiment(config=config)] if config.name not in names else []
-    return [*planned, *sorted(started, key=lambda one: -(one.started or 0.0))], broken
+def parsed(text: str) -> ExperimentConfig:
+    """A checked definition of a live experiment.
+
+    Raises:
+        ExperimentError: it is none; the message names the place.
+    """
+    try:
+        # An alias could make a short text unfold to gigabytes; no definition needs one.
+        if len(text) > LONGEST or any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise ExperimentError(f"a definition has at most {LONGEST:,} characters, and no aliases (*name)")
+        tree: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ExperimentError("a definition is a mapping with `name:`, `variants:`, `metrics:` and `primary:`")
+    return parse_live(tree)
 
 
 @lru_cache(maxsize=32)
-def _analysed(file: Path, now: float) -> Findings:
-    """Remembered: a long log takes seconds to sum."""
-    experiment = Experiment.load(file)
-    return of_analysis(analyse(experiment.config, read_logs(experiment.config, experiment.started, now)))
+def _analysed(database: Database, name: str, now: float) -> Findings:
+    """As of a moment; remembered, since a long log takes seconds to sum."""
+    with database.read() as connection:
+        experiment = experiments.get(connection, name)
+    return of_analysis(analysed(database, experiment))
 
 
 def _line(one: Experiment) -> ExperimentLine:
     config = one.config
     return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.reason)
+
+
+def _address(name: str) -> str:
+    return f"/experiments?name={in_address(name)}"

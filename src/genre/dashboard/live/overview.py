@@ -124,7 +124,7 @@ def _stages(desk: Desk, told: Sequence[dict[str, Any]]) -> tuple[StageLine, ...]
         spent, broken = trace["ms"], trace["degraded"]
         for stage, ms in spent.items():
             took[stage].append(ms)
-        failed.update(broken if isinstance(broken, dict) else ())
+        failed.update(list(broken))
     deadlines = [] if desk.bundled is None else [one.settings.deadline_ms for one in desk.bundled.placements.values()]
     longest: dict[str, float] = max((trace["ms"] for trace in told), key=len, default={})
     order = sorted(took, key=lambda stage: (stage == "total", list(longest).index(stage) if stage in longest else len(longest)))

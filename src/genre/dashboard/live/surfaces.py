@@ -71,10 +71,8 @@ def as_shown(desk: Desk, response: RecommendResponse) -> tuple[Shown, ...]:
 
 def without(engine: BundleEngine, surface: str, rule: int) -> BundleEngine:
     """The same engine, but for one rule of a surface."""
-    placement = engine.placements[surface]
-    rules = tuple(kept for i, kept in enumerate(placement.settings.rules) if i != rule)
-    changed = replace(placement, settings=placement.settings.model_copy(update={"rules": rules}))
-    return engine.with_placements({**engine.placements, surface: changed})
+    rules = [kept.model_dump(mode="json") for i, kept in enumerate(engine.placements[surface].settings.rules) if i != rule]
+    return engine.varied(surface, {"rules": rules})
 
 
 def compared(now: Sequence[Shown], before: Sequence[Shown]) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
@@ -97,7 +95,7 @@ def _preview(desk: Desk, engine: Engine, surface: str, rule: int | None, called:
     past = history(desk, desk["user"])
     if isinstance(engine, BundleEngine):
         # The same draws for both lists: a policy that explores would otherwise differ by chance, and the rule be blamed for it.
-        engine = engine.with_placements(engine.placements, draw=f"{hash_of(desk['user'], surface):020x}")
+        engine = engine.drawing(f"{hash_of(desk['user'], surface):020x}")
     response, trace = listed(desk, engine, desk["user"], surface, past, PLACES)
     now, before = as_shown(desk, response), tuple[Shown, ...]()
     if rule is not None and isinstance(engine, BundleEngine):

@@ -206,7 +206,7 @@ async def start(request: Request, name: Name) -> Response:
     """Every arm is tried first. Every worker assigns within two seconds. Arms that name no model keep the one that serves now."""
     project = admitted(request)
     config = await _changed(project, lambda connection: pinned(experiments.get(connection, name).config, registry.now(connection).current))
-    await _rehearsed(project, config)
+    await rehearsed(project, config)
     fixed = await _changed(project, lambda connection: experiments.start(connection, name, lambda _: config, *who(request)))
     return answer(_line(fixed))
 
@@ -300,8 +300,12 @@ async def _said(ask: Callable[[], T]) -> T:
         raise Problem(409, str(error)) from error
 
 
-async def _rehearsed(project: Project, config: ExperimentConfig) -> None:
-    """Every arm's files are verified and its settings tried before anybody sees it."""
+async def rehearsed(project: Project, config: ExperimentConfig) -> None:
+    """Every arm's files are verified and its settings tried before anybody sees it.
+
+    Raises:
+        Problem: 409, one of them cannot be served.
+    """
     if project.serving is None:
         raise Problem(409, "no model is loaded yet; see /readyz")
     try:
