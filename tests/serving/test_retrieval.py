@@ -13,6 +13,7 @@ from genre.publishing.scan import write_scan
 from genre.serving.growing import Rows
 from genre.serving.retrieval import Plans, retrieve
 from genre.serving.scorers.dot import DotItems, DotReading, session
+from genre.serving.sources import closest, positive_best
 
 N, D, K = 30_000, 32, 100
 
@@ -104,3 +105,16 @@ def test_an_index_knows_what_was_added_or_changed_since(tmp_path: Path) -> None:
 def test_nothing_allowed_gives_nothing(items: DotItems) -> None:
     reading = DotReading(items, np.ones(D, np.float32), N)
     assert len(retrieve(reading, np.zeros(N, bool), K, Plans()).item_idx_K) == 0
+
+
+def test_what_is_closest_by_the_index_is_closest(clustered: DotItems) -> None:
+    n = len(clustered.rows.base_ND)
+    reading = DotReading(clustered, clustered.rows.base_ND[17], n)
+    assert reading.indexed
+    allowed_N = np.ones(n, bool)
+    allowed_N[17] = False
+    found, true = closest(reading, allowed_N, 50), positive_best(reading.all(), allowed_N, 50)
+    assert 17 not in found
+    assert found[0] == true[0]
+    assert len(np.intersect1d(found, true)) >= 0.95 * len(true)
+    assert (np.diff(reading.at(found)) <= 0).all()

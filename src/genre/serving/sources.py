@@ -93,8 +93,8 @@ class SimilarSource(Source):
         if world.links is not None:
             found.append(positive_best(world.links.summed(anchors, np.ones(len(anchors)), asked.n), asked.allowed_N, k // 2))
         if world.alike is not None:
-            close_N = world.alike.read(Query(anchors, np.full(len(anchors), np.nan), asked.past.query.now), asked.n).coarse()
-            found.append(positive_best(close_N, asked.allowed_N, k // 2))
+            close = world.alike.read(Query(anchors, np.full(len(anchors), np.nan), asked.past.query.now), asked.n)
+            found.append(closest(close, asked.allowed_N, k // 2))
         elif world.encodings.vectors is not None:
             profile_D = world.encodings.vectors.take(anchors).mean(axis=0)
             found.append(positive_best(world.encodings.vectors.dot(profile_D, asked.n), asked.allowed_N, k // 2))
@@ -147,6 +147,15 @@ def load_source(name: str) -> Source:
     if not (isinstance(found, type) and issubclass(found, Source)):
         raise ValueError(f"{name!r} is not a source: it must subclass genre.serving.sources.Source")
     return found()
+
+
+def closest(reading: Reading, allowed_N: Mask, k: int) -> Ints:
+    """The same of a reading, by its index where it has one."""
+    if not reading.indexed:
+        return positive_best(reading.coarse(), allowed_N, k)
+    item_idx_K = reading.nearest(k, allowed_N)
+    scores_K = reading.at(item_idx_K)
+    return item_idx_K[np.argsort(-scores_K, kind="stable")][: min(k, int((scores_K > 0).sum()))]
 
 
 def positive_best(scores_N: Scores | Floats, allowed_N: Mask, k: int) -> Ints:
