@@ -1,16 +1,15 @@
 """Which negatives a sequential ranker should learn against: uniform, by popularity, half of each, or with an adversary's picks beside them.
 
-    python benchmarks/negatives.py --data ../shared/data [--seeds 3]
+    python benchmarks/negatives.py [--seeds 3] [--epochs 15]
 
-MovieLens-100K, validation items of leave-last-out, full ranking, history masked. All rows share the settings, 15 epochs and 256 draws a
-step; the best epoch is chosen on the same validation users, so the figures are validation figures. The adversary's weight and picks are
+MovieLens-100K, validation items of leave-last-out, full ranking, history masked. All rows share the settings, epochs and 256 draws a step;
+the best epoch is chosen on the same validation users, so the figures are validation figures. The adversary's weight and picks are
 the only things tried in more than one setting, and all settings tried are shown.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -36,14 +35,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "half of each + adversary 0.1": {"popularity_share": 0.5, "adversarial": 0.1},
     "all items (full softmax)": {"loss": "full"},
 }
-SHARED: dict[str, Any] = {"loss": "sampled", "negatives": 256, "embedding_dim": 64, "epochs": 15, "schedule": "cosine", "device": "cpu"}
+SHARED: dict[str, Any] = {"loss": "sampled", "negatives": 256, "embedding_dim": 64, "schedule": "cosine", "device": "cpu"}
 
 
 def main() -> None:
     """Train every row with every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("GENRE_DATA", "../shared/data")), help="folder of data sets")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=15)
     asked = parser.parse_args()
     reader = {"use": "movielens-100k"}
     tree = {"name": "negatives", "data": {"reader": reader, "text": "{title}"}, "rankers": {"popularity": {"use": "popularity"}}}
@@ -52,22 +51,21 @@ def main() -> None:
         prepare(parse_config(tree), run)
         dataset = Dataset.load(run.path("prepare"))
         truth = dataset.ground_truth("valid")
-        value: dict[str, list[Floats]] = {name: [] for name in ROWS}
-        seconds = dict.fromkeys(ROWS, 0.0)
-        for seed in range(asked.seeds):
-            training = Training(dataset.training, dataset.n_items, None, truth, dataset.repeats, seed=seed)
-            for name, settings in ROWS.items():
-                started = time.process_time()
-                ranker = SequentialRanker(SequentialRanker.Config.model_validate({**SHARED, **settings}))
+        print(f"{len(truth)} users, {dataset.n_items:,} films, {asked.epochs} epochs, seeds: {asked.seeds}, intervals over users.\n")
+        print("| negatives | NDCG@10 | minus uniform | CPU s a seed |\n|---|---|---|---|", flush=True)
+        uniform_SUM = np.empty(0)
+        for name, settings in ROWS.items():
+            started, parts = time.process_time(), []
+            for seed in range(asked.seeds):
+                training = Training(dataset.training, dataset.n_items, None, truth, dataset.repeats, seed=seed)
+                ranker = SequentialRanker(SequentialRanker.Config.model_validate({**SHARED, "epochs": asked.epochs, **settings}))
                 ranker.fit(training, Path(scratch) / name / str(seed))
-                seconds[name] += time.process_time() - started
-                value[name].append(judged(ranker, truth, dataset.repeats))
-    value_SUM = {name: np.stack(rows).astype(np.float64)[:, :, None] for name, rows in value.items()}
-    print(f"{len(truth)} users, {dataset.n_items:,} films, mean of {asked.seeds} seeds, 95 % bootstrap intervals over users.\n")
-    print("| negatives | NDCG@10 | minus uniform | CPU s a seed |\n|---|---|---|---|")
-    for name, found_SUM in value_SUM.items():
-        gain = "" if name == "uniform" else f"{paired_difference(found_SUM, value_SUM['uniform'])[0]}"
-        print(f"| {name} | {bootstrap(found_SUM.mean(0))[0]} | {gain} | {seconds[name] / asked.seeds:.0f} |")
+                parts.append(judged(ranker, truth, dataset.repeats))
+            seconds, found_SUM = (time.process_time() - started) / asked.seeds, np.stack(parts).astype(np.float64)[:, :, None]
+            if name == "uniform":
+                uniform_SUM = found_SUM
+            gain = "" if name == "uniform" else f"{paired_difference(found_SUM, uniform_SUM)[0]}"
+            print(f"| {name} | {bootstrap(found_SUM.mean(0))[0]} | {gain} | {seconds:.0f} |", flush=True)
 
 
 def judged(ranker: SequentialRanker, truth: GroundTruth, repeats: bool) -> Floats:
