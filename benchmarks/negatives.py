@@ -1,6 +1,6 @@
 """Which negatives a sequential ranker should learn against: uniform, by popularity, half of each, or with an adversary's picks beside them.
 
-    python benchmarks/negatives.py [--seeds 3] [--epochs 15]
+    python benchmarks/negatives.py [--seeds 3] [--epochs 10]
 
 MovieLens-100K, validation items of leave-last-out, full ranking, history masked. All rows share the settings, epochs and 256 draws a step;
 the best epoch is chosen on the same validation users, so the figures are validation figures. The adversary's weight and picks are
@@ -35,14 +35,17 @@ ROWS: dict[str, dict[str, Any]] = {
     "half of each + adversary 0.1": {"popularity_share": 0.5, "adversarial": 0.1},
     "all items (full softmax)": {"loss": "full"},
 }
-SHARED: dict[str, Any] = {"loss": "sampled", "negatives": 256, "embedding_dim": 64, "schedule": "cosine", "device": "cpu"}
+SHARED: dict[str, Any] = {
+    "loss": "sampled", "negatives": 256, "embedding_dim": 64, "schedule": "cosine", "learning_rate": 5e-3, "dropout": 0.2,
+    "input_dropout": 0.2, "warmup_steps": 50, "device": "cpu",
+}  # fmt: skip
 
 
 def main() -> None:
     """Train every row with every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=10)
     asked = parser.parse_args()
     reader = {"use": "movielens-100k"}
     tree = {"name": "negatives", "data": {"reader": reader, "text": "{title}"}, "rankers": {"popularity": {"use": "popularity"}}}
