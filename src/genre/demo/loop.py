@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from genre import pipeline
@@ -23,6 +24,7 @@ from genre.evaluation.off_policy.study import Study, study
 from genre.serving.archive import ARCHIVE, archive
 from genre.serving.client import Client
 from genre.serving.settings import open_store
+from genre.serving.store.schema import exposures
 from genre.updating import WORK, update
 
 SURFACE = "home"
@@ -87,9 +89,9 @@ def run_loop(settings: LoopConfig, folder: Path, say: Callable[[str], None]) -> 
         if made.model is None:
             raise RuntimeError(f"the new model finds nothing of the newest events ({made.candidate}): there is nothing to test")
         learnt = time.time()
-        come("popularity, to estimate from", settings.rounds)
+        seen = come("popularity, to estimate from", settings.rounds)
         say(f"estimate {made.model} off-policy, before anybody has seen it: genre ope")
-        claimed = estimated(folder, learnt, settings.seed)
+        claimed = estimated(folder, learnt, len(seen.user_L), settings.seed)
         say(f"A/B test of {popular} against {made.model}")
         client.admin.define(experiment(popular, made.model, settings))
         client.admin.start(EXPERIMENT)
@@ -153,9 +155,16 @@ def experiment(control: str, treatment: str, settings: LoopConfig) -> dict[str, 
     }
 
 
-def estimated(run: Path, since: float, seed: int) -> tuple[Claim, Study]:
-    """What the log of popularity says of the model that was just made."""
+def estimated(run: Path, since: float, lists: int, seed: int) -> tuple[Claim, Study]:
+    """What the log of popularity says of the model that was just made, once all the lists shown are in it."""
+    logged_since = sa.select(sa.func.count()).select_from(exposures).where(exposures.c.time >= since)
     with closing(open_store(run)) as store:
+
+        def logged() -> bool:
+            with store.read() as connection:
+                return bool(connection.execute(logged_since).scalar_one() >= lists)
+
+        _until(logged, "log every list")
         archive(store, run / ARCHIVE)
     log = read_log(run / ARCHIVE, {"click": 1.0}, since=since)
     found = study(against(run / WORK, log, seed=seed), seed=seed)
