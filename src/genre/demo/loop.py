@@ -160,11 +160,11 @@ def estimated(run: Path, since: float, lists: int, seed: int) -> tuple[Claim, St
     logged_since = sa.select(sa.func.count()).select_from(exposures).where(exposures.c.time >= since)
     with closing(open_store(run)) as store:
 
-        def logged() -> bool:
+        def complete() -> bool:
             with store.read() as connection:
                 return bool(connection.execute(logged_since).scalar_one() >= lists)
 
-        _until(logged, "log every list")
+        _until(complete, "log every list")
         archive(store, run / ARCHIVE)
     log = read_log(run / ARCHIVE, {"click": 1.0}, since=since)
     found = study(against(run / WORK, log, seed=seed), seed=seed)
