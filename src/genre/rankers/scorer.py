@@ -69,7 +69,9 @@ class Scorer(nn.Module):
         items = model.items
         if self.project is not None and items.project is not None and self.project[0].weight.shape == items.project[0].weight.shape:
             items.project.load_state_dict(self.project.state_dict())
-            items.project[0].weight.div_(items.scale)
+            first = items.project[0]
+            assert isinstance(first, nn.Linear)
+            first.weight.div_(items.scale)
         both = (earlier_S >= 0) & self.known_N[earlier_S]
         vectors_ED = self.items_ND[earlier_S[both]]
         if items.project is not None and items.content_NF is not None:
