@@ -24,10 +24,11 @@ from scipy import stats
 
 from genre.data.synthetic import World, WorldConfig
 from genre.rankers.sequential import SequentialRanker
-from genre.simulation.learning import Learning, decide, learn
+from genre.simulation.learning import Learning, learn
 from genre.simulation.optimum import Optimum
-from genre.simulation.reinforcing import Reinforcing, act, reinforce
+from genre.simulation.reinforcing import Reinforcing, reinforce
 from genre.simulation.rollout import Decide, play
+from genre.simulation.rounds import decide
 from genre.simulation.states import UserStates
 from genre.simulation.world_users import Patience, WorldUsers, WorldVisit
 from genre.types import Floats, Histories, Ints, Training
@@ -106,7 +107,7 @@ def one(seed: int, folder: Path) -> dict[str, float]:
     return {
         "the most popular items": served(fixed(lambda histories: np.tile(best_S, (len(histories), 1)))),
         GREEDY: served(fixed(lambda histories: np.argsort(-ranker.score(histories), axis=1)[:, :SLATE])),
-        "REINFORCE, top-K correction": served(act(actor, states, SLATE)),
+        "REINFORCE, top-K correction": served(decide(actor, states, SLATE)),
         "actor-critic": served(decide(critic, states, SLATE)),
         "greedy with every taste known": knowing(
             lambda visit, h: np.argsort(-world.utility(visit.user_idx_B, visit.state), axis=1)[:, :SLATE]

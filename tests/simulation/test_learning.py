@@ -11,8 +11,9 @@ import torch
 from genre.data.synthetic import World, WorldConfig
 from genre.policies.actor_critic import ActorCritic
 from genre.rankers.sequential import SequentialRanker
-from genre.simulation.learning import Learning, decide, learn
-from genre.simulation.reinforcing import Reinforcing, act, reinforce
+from genre.simulation.learning import Learning, learn
+from genre.simulation.reinforcing import Reinforcing, reinforce
+from genre.simulation.rounds import decide
 from genre.simulation.states import UserStates
 from genre.simulation.users import Answer, Users, Visit
 from genre.simulation.world_users import WorldUsers, WorldVisit
@@ -88,7 +89,7 @@ def test_reinforce_is_reproducible_and_begins_as_the_ranker(users: WorldUsers, s
     assert torch.equal(first(state), other(state))
     assert not torch.allclose(first(state), first.prior(state)), "something was learnt"
     assert len(progress.history) == 2
-    slate_BS, chance_BS = act(first, states, 2, explore=True)(histories, np.random.default_rng(0))
+    slate_BS, chance_BS = decide(first, states, 2, explore=True)(histories, np.random.default_rng(0))
     assert slate_BS.shape == chance_BS.shape == (12, 2)
 
 

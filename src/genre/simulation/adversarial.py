@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from genre.simulation.choices import Choices, Known
 from genre.simulation.choosing import Chooser, Logit, discriminator_loss, generator_loss, log_chances
+from genre.simulation.rounds import in_batches
 from genre.simulation.users import PAD, Answer, Users, Visit, appended, checked
 from genre.simulation.world_users import Patience
 from genre.training import Optimisation, train
@@ -57,7 +58,7 @@ def fit_choices(model: nn.Module, known: Known, learnt: Choices, held: Choices, 
     everything, judged = batch_of(known, learnt), batch_of(known, held)
 
     def batches(epoch: int, rng: np.random.Generator) -> list[ChoiceBatch]:
-        return _cut(everything, settings.batch_size, rng)
+        return in_batches(everything, settings.batch_size, rng)
 
     def loss(batch: ChoiceBatch) -> Tensor:
         return -_likelihood(model, batch)
@@ -78,7 +79,7 @@ def play_out(generator: Chooser, known: Known, learnt: Choices, settings: UserMo
     rng = np.random.default_rng([seed, 2])
     optimizers = [torch.optim.AdamW(each.parameters(), settings.adversarial_rate) for each in (discriminator, generator)]
     for _ in range(settings.rounds):
-        for batch in _cut(everything, settings.batch_size, rng):
+        for batch in in_batches(everything, settings.batch_size, rng):
             log_chance_EC = log_chances(generator(batch.profile_EP, batch.item_ESX), batch.shown_ES)
             reward_EC = discriminator(batch.profile_EP, batch.item_ESX)
             judging = discriminator_loss(reward_EC, batch.taken_E, log_chance_EC.exp())
@@ -196,8 +197,3 @@ def batch_of(known: Known, choices: Choices) -> ChoiceBatch:
 def _likelihood(model: nn.Module, batch: ChoiceBatch) -> Tensor:
     log_chance_EC = log_chances(model(batch.profile_EP, batch.item_ESX), batch.shown_ES)
     return log_chance_EC.gather(1, batch.taken_E[:, None]).mean()
-
-
-def _cut(everything: ChoiceBatch, size: int, rng: np.random.Generator) -> list[ChoiceBatch]:
-    order = torch.from_numpy(rng.permutation(len(everything.taken_E)))
-    return [ChoiceBatch(*(part[order[start : start + size]] for part in everything)) for start in range(0, len(order), size)]

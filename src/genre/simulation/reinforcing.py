@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
@@ -18,12 +17,10 @@ from genre.checkpoint import Progress
 from genre.policies.actor import Actor
 from genre.policies.actor_critic import targets
 from genre.policies.reinforce import divergence, off_policy_loss
-from genre.simulation.learning import Rounds, judge, seeded
-from genre.simulation.rollout import Decide, play
+from genre.simulation.rounds import Rounds, by_slate, decide, in_batches, judge, serve
 from genre.simulation.states import UserStates
 from genre.simulation.users import Users
 from genre.training import train
-from genre.types import Floats, Histories, Ints
 
 
 class Reinforcing(Rounds):
@@ -64,10 +61,7 @@ def reinforce(users: Users, states: UserStates, settings: Reinforcing, folder: P
         model = WithBaseline(actor, states.features, settings.hidden, settings.slate)
 
     def batches(epoch: int, rng: np.random.Generator) -> list[Logged]:
-        logged = serve_and_log(users, states, actor, settings, rng)
-        rows = [torch.from_numpy(rng.permutation(len(logged.item_ES))) for _ in range(settings.passes)]
-        size = settings.batch_size
-        return [Logged(*(part[order[start : start + size]] for part in logged)) for order in rows for start in range(0, len(order), size)]
+        return in_batches(serve_and_log(users, states, actor, settings, rng), settings.batch_size, rng, settings.passes)
 
     def loss(batch: Logged) -> Tensor:
         logit_EN = actor(batch.state_EF)
@@ -85,39 +79,18 @@ def reinforce(users: Users, states: UserStates, settings: Reinforcing, folder: P
         return total + functional.mse_loss(expected_ES, batch.return_ES) / 10
 
     progress = train(
-        model, batches, loss, folder, settings, judge(users, act(actor, states, settings.slate), settings, seed), seed, "reward"
+        model, batches, loss, folder, settings, judge(users, decide(actor, states, settings.slate), settings, seed), seed, "reward"
     )
     return actor, progress
 
 
 def serve_and_log(users: Users, states: UserStates, actor: Actor, settings: Rounds, rng: np.random.Generator) -> Logged:
     """One round of visitors under the policy as it stands."""
-    seen: list[npt.NDArray[np.float32]] = []
-
-    def remember(histories: Histories, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        seen.append(states.of(histories))
-        item_BS, log_chance_BS = actor.show(torch.from_numpy(seen[-1]), settings.slate, True, seeded(rng))
-        return item_BS.numpy(), np.exp(log_chance_BS.numpy().astype(np.float64))
-
-    episodes = play(users, remember, settings.visitors, settings.horizon, rng)
+    episodes, state_EF, _ = serve(users, states, actor, settings, rng)
     there_BH = torch.from_numpy(episodes.there_BH)
     reward_BHS = torch.from_numpy(episodes.clicked_BHS).float()
     return_BHS = targets(reward_BHS, torch.zeros(there_BH.shape), there_BH.float(), settings.discount, 1.0)
-    # Slate after slate, as the states were seen.
-    item_BHS = torch.from_numpy(episodes.item_BHS)
-    by_slate = [(item_BHS[there_BH[:, h], h], return_BHS[there_BH[:, h], h]) for h in range(len(seen))]
-    item_ES, return_ES = (torch.cat(part) for part in zip(*by_slate, strict=True))
-    state_EF = torch.from_numpy(np.concatenate(seen))
+    item_ES = by_slate(there_BH, torch.from_numpy(episodes.item_BHS))
     with torch.no_grad():
         log_logging_ES = actor(state_EF).log_softmax(1).gather(1, item_ES)
-    return Logged(state_EF, item_ES, log_logging_ES, return_ES)
-
-
-def act(actor: Actor, states: UserStates, slate: int, explore: bool = False) -> Decide:
-    """Serves by an actor: the best slate, or one drawn with exact chances."""
-
-    def deciding(histories: Histories, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        item_BS, log_chance_BS = actor.show(torch.from_numpy(states.of(histories)), slate, explore, seeded(rng))
-        return item_BS.numpy(), np.exp(log_chance_BS.numpy().astype(np.float64))
-
-    return deciding
+    return Logged(state_EF, item_ES, log_logging_ES, by_slate(there_BH, return_BHS))
