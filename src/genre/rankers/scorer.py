@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -93,10 +93,8 @@ class Scorer(nn.Module):
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
         """Scores (B, N), a few queries at a time. An empty history is read as one unknown entry; an unknown item comes below all others."""
         found_BN = np.empty((len(queries), len(self.items_ND)), np.float32)
-        by_length = np.argsort(queries.lengths, kind="stable")  # neighbours of like length hold little padding
-        for start in range(0, len(by_length), QUERIES_AT_ONCE):
-            rows = by_length[start : start + QUERIES_AT_ONCE]
-            part_BN = read_last(self.tower, self.items_ND, self.known_N, queries.take(rows)) @ self.items_ND.T
+        for rows, user_BD in self._read(queries):
+            part_BN = user_BD @ self.items_ND.T
             if not bool(self.known_N.all()):
                 lowest_B1 = part_BN[:, self.known_N].amin(1, keepdim=True) if bool(self.known_N.any()) else part_BN[:, :1]
                 part_BN = torch.where(self.known_N, part_BN, lowest_B1 - 1)
@@ -107,8 +105,13 @@ class Scorer(nn.Module):
     def user_vectors(self, queries: Histories) -> npt.NDArray[np.float32]:
         """What the tower makes of each history, shape (B, D), a few at a time."""
         found_BD = np.empty((len(queries), self.items_ND.shape[1]), np.float32)
+        for rows, user_BD in self._read(queries):
+            found_BD[rows] = user_BD.cpu().numpy()
+        return found_BD
+
+    def _read(self, queries: Histories) -> Iterator[tuple[Ints, Tensor]]:
+        """What the tower makes of a few histories at a time, and which they are: neighbours of like length hold little padding."""
         by_length = np.argsort(queries.lengths, kind="stable")
         for start in range(0, len(by_length), QUERIES_AT_ONCE):
             rows = by_length[start : start + QUERIES_AT_ONCE]
-            found_BD[rows] = read_last(self.tower, self.items_ND, self.known_N, queries.take(rows)).cpu().numpy()
-        return found_BD
+            yield rows, read_last(self.tower, self.items_ND, self.known_N, queries.take(rows))
