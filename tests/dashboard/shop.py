@@ -116,8 +116,8 @@ def _experiments(connection: Any, stock: Stock) -> Experiment:
     """One that runs since the shop is open, and one that is only defined."""
     elsewhere = EXPERIMENT.replace("hotter", "colder").replace("home", "detail")
     experiments.define(connection, parsed(f"name: quiet\nlayer: {{name: elsewhere}}{elsewhere}"), "test")
-    experiments.define(connection, parsed(f"name: hotter{EXPERIMENT}"), "test")
-    started = experiments.start(connection, "hotter", lambda config: pinned(config, "000002"), "test")
+    hotter = experiments.define(connection, parsed(f"name: hotter{EXPERIMENT}"), "test").config
+    started = experiments.start(connection, pinned(hotter, "000002"), "test")
     running = started.model_copy(update={"started": time.time() - stock.days * DAY})
     chosen = schema.experiments.update().where(schema.experiments.c.name == "hotter")
     connection.execute(chosen.values(state=running.model_dump(mode="json")))

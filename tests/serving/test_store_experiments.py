@@ -28,7 +28,7 @@ def test_a_course_is_kept_and_counted(database: Database) -> None:
         assert experiments.revision(connection) == 0
         experiments.define(connection, CONFIG, "test")
         experiments.define(connection, CONFIG.model_copy(update={"days": 20}), "test")
-        assert experiments.start(connection, "x", lambda config: config, "test").config.days == 20
+        assert experiments.start(connection, experiments.get(connection, "x").config, "test").config.days == 20
         assert experiments.revision(connection) == 3
         with pytest.raises(ExperimentError, match="definition is fixed"):
             experiments.define(connection, CONFIG, "test")
@@ -52,7 +52,7 @@ def test_a_unit_is_logged_once_a_variant(database: Database) -> None:
 def test_merged_units_are_assigned_as_the_one_shown_first(database: Database) -> None:
     with database.write() as connection:
         experiments.define(connection, CONFIG, "test")
-        experiments.start(connection, "x", lambda config: config, "test")
+        experiments.start(connection, experiments.get(connection, "x").config, "test")
         assignments.log_shown(connection, [shown("session:s", "a", 5), shown("user:3", "b", 4)])
 
         def root(unit: str) -> str:

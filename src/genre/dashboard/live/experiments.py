@@ -56,7 +56,7 @@ def start(desk: Desk) -> Done:
     name = desk["name"]
     config = desk.read(lambda connection: pinned(experiments.get(connection, name).config, registry.now(connection).current))
     asyncio.run(rehearsed(desk.project, config))
-    desk.write(lambda connection: experiments.start(connection, name, lambda _: config, *desk.who))
+    desk.write(lambda connection: experiments.start(connection, config, *desk.who))
     return Done(_address(name), Notice(f"{name} runs: every worker assigns by it within two seconds."))
 
 

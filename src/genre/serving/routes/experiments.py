@@ -207,7 +207,7 @@ async def start(request: Request, name: Name) -> Response:
     project = admitted(request)
     config = await _changed(project, lambda connection: pinned(experiments.get(connection, name).config, registry.now(connection).current))
     await rehearsed(project, config)
-    fixed = await _changed(project, lambda connection: experiments.start(connection, name, lambda _: config, *who(request)))
+    fixed = await _changed(project, lambda connection: experiments.start(connection, config, *who(request)))
     return answer(_line(fixed))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,27 +61,24 @@ def define(connection: sa.Connection, config: ExperimentConfig, actor: str, requ
     return _put(connection, Experiment(config=config), actor, "define experiment", request_id)
 
 
-def start(
-    connection: sa.Connection, name: str, fix: Callable[[ExperimentConfig], ExperimentConfig], actor: str, request_id: str | None = None
-) -> Experiment:
-    """It runs from now on.
+def start(connection: sa.Connection, config: ExperimentConfig, actor: str, request_id: str | None = None) -> Experiment:
+    """A defined one runs from now on.
 
     Args:
-        fix: writes out what the definition left to the moment of the start.
+        config: its definition, with what was left to the moment of the start written out.
 
     Raises:
         ExperimentError: it was started before, or shares units with one that runs.
     """
-    planned = get(connection, name)
     others = [one.config for one in running(connection)]
-    started = Experiment(config=fix(planned.config)).start(clock.time()) if planned.status == "planned" else planned.start(clock.time())
+    started = get(connection, config.name).model_copy(update={"config": config}).start(clock.time())
     check_layers([started.config, *others])
     for other in others:
         # One list has one variant: who takes part in one experiment of a surface takes part in no other.
         if other.surface == started.config.surface and other.layer.name != started.config.layer.name:
             raise ExperimentError(
-                f"{other.name!r} runs on surface {other.surface!r}, in layer {other.layer.name!r}; put {name!r} into the same layer, in a "
-                "slice that is free"
+                f"{other.name!r} runs on surface {other.surface!r}, in layer {other.layer.name!r}; put {config.name!r} into the same "
+                "layer, in a slice that is free"
             )
     shares = {variant: round(share, 4) for variant, share in started.config.shares().items()}
     return _put(connection, started, actor, "start experiment", request_id, shares=shares)
