@@ -24,6 +24,7 @@ from genre.evaluation.off_policy.study import Study, study
 from genre.serving.archive import ARCHIVE, archive
 from genre.serving.client import Client
 from genre.serving.settings import open_store
+from genre.serving.store.assignments import label
 from genre.serving.store.schema import exposures
 from genre.updating import WORK, update
 
@@ -196,7 +197,7 @@ def _measured(report: dict[str, Any], rounds: int) -> Claim:
 
 def _known(shown: Shown) -> Claim:
     """What the world itself expected of the very lists that the test showed: chance in clicks is left out, chance in users is not."""
-    ours, theirs = (shown.a_list(shown.expected_L, shown.variant_L == f"{EXPERIMENT}/{arm}") for arm in (TREATMENT, CONTROL))
+    ours, theirs = (shown.a_list(shown.expected_L, shown.variant_L == label(EXPERIMENT, arm)) for arm in (TREATMENT, CONTROL))
     lift, half = ours.mean / theirs.mean - 1, (ours.half**2 + theirs.half**2) ** 0.5 / theirs.mean
     return Claim("the world, of the test's lists", theirs.mean, ours.mean, lift, lift - half, lift + half)
 

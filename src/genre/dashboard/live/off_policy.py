@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import sqlalchemy as sa
 
 from genre.component import build
@@ -24,6 +22,7 @@ from genre.evaluation.off_policy.plot import weight_bars
 from genre.evaluation.off_policy.study import SAID, Study, study
 from genre.policies import Policy
 from genre.serving.engine import BundleEngine
+from genre.serving.store.exposures import unpacked
 from genre.serving.store.schema import events, traces
 from genre.types import Candidates
 
@@ -142,7 +141,7 @@ def _logged(connection: sa.Connection) -> tuple[list[Row], set[tuple[str, str]]]
     """The newest traces that have candidates, and what was clicked of them."""
     chosen = sa.select(traces.c.time, traces.c.trace).order_by(traces.c.time.desc()).limit(NEWEST)
     packed = connection.execute(chosen).all()
-    rows = [row for row in (orjson.loads(zlib.decompress(one.trace)) for one in packed) if row["candidates"] and row["stage_scores"]]
+    rows = [row for row in (unpacked(one.trace) for one in packed) if row["candidates"] and row["stage_scores"]]
     if not rows:
         return [], set()
     since = min(one.time for one in packed)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import sqlalchemy as sa
 
 from genre.dashboard.charts import Chart, Series
@@ -18,6 +16,7 @@ from genre.dashboard.frame import count, milliseconds, percent
 from genre.dashboard.live.drift import drift
 from genre.dashboard.live.sample import Sample, newest
 from genre.dashboard.overview import Alert, OverviewView, StageLine, SurfaceLine, Tile
+from genre.serving.store.exposures import unpacked
 from genre.serving.store.schema import traces
 
 WINDOWS = {"1 hour": 3600.0, "24 hours": 86_400.0, "7 days": 7 * 86_400.0, "30 days": 30 * 86_400.0}
@@ -49,7 +48,7 @@ def fill(desk: Desk) -> OverviewView:
 
 def _told(connection: sa.Connection) -> list[dict[str, Any]]:
     chosen = sa.select(traces.c.trace).order_by(traces.c.time.desc()).limit(TRACES)
-    return [orjson.loads(zlib.decompress(packed)) for packed in connection.execute(chosen).scalars()]
+    return [unpacked(packed) for packed in connection.execute(chosen).scalars()]
 
 
 def _size(desk: Desk) -> int:

@@ -40,7 +40,7 @@ def done(desk: Desk, name: str, n: int = SHOWN) -> tuple[Did, ...]:
     unit = unit_called(name)
 
     def question(connection: sa.Connection) -> list[Did]:
-        known = events.canonical(connection, [unit]).get(unit, unit)
+        known = events.person(connection, unit)
         chosen = sa.select(log).where(log.c.unit == known).order_by(log.c.time.desc(), log.c.seq.desc()).limit(n)
         return [
             Did(row["time"], row["type"], row["item_id"] or "", desk.title(row["item_id"] or ""), row["value"], row["surface"] or "")

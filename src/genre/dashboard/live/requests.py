@@ -12,7 +12,7 @@ from genre.dashboard.desk import Desk
 from genre.dashboard.inspector import Dropped, InspectorView, Place, Request, RequestLine, Stage
 from genre.dashboard.live.people import called, unit_called
 from genre.serving.store import exposures as shown
-from genre.serving.store.events import canonical
+from genre.serving.store.events import person
 from genre.serving.store.schema import events, exposures
 
 RECENT = 25
@@ -33,8 +33,7 @@ def fill(desk: Desk) -> InspectorView:
 def _recent(connection: sa.Connection, query: str) -> tuple[RequestLine, ...]:
     chosen = sa.select(exposures).order_by(exposures.c.seq.desc()).limit(RECENT)
     if query:
-        unit = unit_called(query)
-        chosen = chosen.where(exposures.c.unit == canonical(connection, [unit]).get(unit, unit))
+        chosen = chosen.where(exposures.c.unit == person(connection, unit_called(query)))
     return tuple(_line(dict(row)) for row in connection.execute(chosen).mappings())
 
 
@@ -91,7 +90,7 @@ def _counts(name: str, found: Mapping[str, Any]) -> tuple[int | None, int | None
 
 def _then(connection: sa.Connection, found: Mapping[str, Any]) -> dict[str, Counter[str]]:
     """What the user did with each item, by the request's id; events of a unit are found by its index."""
-    unit = canonical(connection, [found["unit"]]).get(found["unit"], found["unit"])
+    unit = person(connection, found["unit"])
     chosen = sa.select(events.c.item_id, events.c.type).where(events.c.unit == unit, events.c.request_id == found["request_id"])
     then: dict[str, Counter[str]] = {}
     for row in connection.execute(chosen):

@@ -14,7 +14,7 @@ from genre.dashboard.live.surfaces import as_shown, listed
 from genre.dashboard.users import User, UserLine, UsersView
 from genre.serving.erasure import forget as erase
 from genre.serving.store import catalogue
-from genre.serving.store.events import canonical
+from genre.serving.store.events import person
 from genre.serving.store.schema import assignments, events, merges
 
 NEWEST = 5000
@@ -71,7 +71,7 @@ def _user(desk: Desk, name: str) -> User | None:
 def _known(connection: sa.Connection, unit: str) -> tuple[list[tuple[str, str]], tuple[str, ...], tuple[tuple[str, str], ...]]:
     told = catalogue.get_user(connection, called(unit))
     facts = [(name, str(value)) for name, value in (told.attributes if told else {}).items()]
-    into = canonical(connection, [unit]).get(unit, unit)
+    into = person(connection, unit)
     others = connection.execute(sa.select(merges.c.unit).where(merges.c.into_unit == into)).scalars()
     same = tuple(called(other) for other in [*others, into] if other != unit)
     chosen = sa.select(assignments.c.experiment, assignments.c.variant).where(assignments.c.unit == into).distinct()

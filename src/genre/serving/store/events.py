@@ -40,6 +40,11 @@ def canonical(connection: sa.Connection, units: Collection[str]) -> dict[str, st
     return {row.unit: row.into_unit for row in found}
 
 
+def person(connection: sa.Connection, unit: str) -> str:
+    """Where a unit went, or itself if it was not merged."""
+    return canonical(connection, [unit]).get(unit, unit)
+
+
 UNIT: sa.BindParameter[str] = sa.bindparam("unit")
 HISTORY = (
     sa.select(events.c.item_id, events.c.time, events.c.type, events.c.seq)
@@ -65,7 +70,7 @@ def merge(connection: sa.Connection, unit: str, into_unit: str) -> int:
     Raises:
         ValueError: it would be merged into itself.
     """
-    into_unit = canonical(connection, [into_unit]).get(into_unit, into_unit)
+    into_unit = person(connection, into_unit)
     if into_unit == unit:
         raise ValueError("a user cannot be merged into itself, nor into one that was merged into it")
     keep_variant(connection, unit, into_unit)

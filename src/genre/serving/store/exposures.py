@@ -46,15 +46,21 @@ def get(connection: sa.Connection, request_id: str) -> dict[str, Any] | None:
     if line is None:
         return None
     packed = connection.execute(sa.select(traces.c.trace).where(traces.c.request_id == request_id)).scalar()
-    known = dict(line) | ({} if packed is None else orjson.loads(zlib.decompress(packed)))
+    known = dict(line) | ({} if packed is None else unpacked(packed))
     return {name: value for name, value in known.items() if name != "seq"}
+
+
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """A trace as it was before it was packed."""
+    found: dict[str, Any] = orjson.loads(zlib.decompress(packed))
+    return found
 
 
 def candidates_of(packed: bytes | None) -> list[str] | None:
     """What the policy of a packed trace chose from, best first; None of an answer that nothing was chosen for."""
     if packed is None:
         return None
-    scored = orjson.loads(zlib.decompress(packed))["stage_scores"].get("score")
+    scored = unpacked(packed)["stage_scores"].get("score")
     return None if scored is None else list(scored)
 
 
