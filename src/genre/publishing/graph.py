@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 
 OPSET, IR = 20, 10
 """Read by ONNX Runtime since 1.18."""
+RUNTIMES = "com.microsoft"
+"""Domain of the operators that ONNX Runtime adds to the standard."""
 
 
 class Graph:
@@ -45,6 +47,6 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [result], [made[0]]))
         ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in (given, made)]
         graph = helper.make_graph(self.nodes, "genre", ends[:1], ends[1:], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="genre")
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIMES, 1)], ir_version=IR, producer_name="genre")
         onnx.checker.check_model(model)
         file.write_bytes(model.SerializeToString())

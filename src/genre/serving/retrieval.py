@@ -30,7 +30,7 @@ class Plans:
     subset_up_to: int = 5_000
     index_above: int = 200_000
     index_subset_up_to: int = 20_000
-    spare: float = 1.3
+    spare: float = 1.5
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Dot products: one vector against every item's, exactly or by the coarse scan in eight bits."""
+"""Dot products: one vector against every item's, exactly or by the coarse scan in four bits."""
 
 # N items, K items asked for, D dimensions
 
@@ -89,7 +89,7 @@ class DotReading(Reading):
         return self.items.rows.dot(self.vector_D, self.n)
 
     def coarse(self) -> Scores:
-        """In eight bits; items added or changed since the scan was written exactly."""
+        """In four bits; items added or changed since the scan was written exactly."""
         rows, base = self.items.rows, len(self.items.rows.base_ND)
         if self.items.scan is None:
             return self.all()
