@@ -42,11 +42,10 @@ def top_k(scores_BN: Floats, k: int, excluded: Histories | Bools | None = None) 
     score_BK = np.full((n_queries, k), -np.inf, np.float32)
     for b in range(n_queries):
         # One row at a time: it stays in the cache, and the caller's scores stay as they are.
-        row_N = np.array(scores_BN[b], np.float32)
-        if isinstance(excluded, Histories):
-            row_N[excluded.items(b)] = -np.inf
-        elif excluded is not None:
-            row_N[excluded[b]] = -np.inf
+        row_N = np.asarray(scores_BN[b], np.float32)
+        if excluded is not None:
+            row_N = row_N.copy()
+            row_N[excluded.items(b) if isinstance(excluded, Histories) else excluded[b]] = -np.inf
         best = _best(row_N, k)
         item_idx_BK[b, : len(best)] = best
         score_BK[b, : len(best)] = row_N[best]
@@ -54,17 +53,18 @@ def top_k(scores_BN: Floats, k: int, excluded: Histories | Bools | None = None) 
 
 
 def _best(row_N: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """Indices of the k largest entries above -inf, best first; fewer where there are fewer. Sets NaN to -inf in place."""
-    np.copyto(row_N, -np.inf, where=np.isnan(row_N))
-    chosen = np.flatnonzero(row_N >= _bound(row_N, k))
-    chosen = chosen[row_N[chosen] > -np.inf]
+    """Indices of the k largest entries above -inf, best first; fewer where there are fewer. NaN is not among them."""
+    chosen = np.flatnonzero(row_N >= _bound(row_N, k))  # NaN is not
+    scores = row_N[chosen]
     if len(chosen) > k:
         # Partitioning leaves the choice among equals at the border to chance: take its value only, and choose by index.
-        scores = row_N[chosen]
         border = np.partition(scores, len(scores) - k)[len(scores) - k]
         above = chosen[scores > border]
         chosen = np.concatenate([above, chosen[scores == border][: k - len(above)]])
-    return chosen[np.lexsort((chosen, -row_N[chosen]))]
+        scores = row_N[chosen]
+    shown = scores > -np.inf
+    chosen, scores = chosen[shown], scores[shown]
+    return chosen[np.lexsort((chosen, -scores))]
 
 
 def _bound(row_N: npt.NDArray[np.float32], k: int) -> np.float32:
@@ -72,6 +72,7 @@ def _bound(row_N: npt.NDArray[np.float32], k: int) -> np.float32:
     columns = len(row_N) // DEPTH
     if columns < k:
         return np.float32(-np.inf)
-    # The best of each column are entries of their own, so k of them reach the k-th best of them.
+    # The best of each column are entries of their own, so k of them reach the k-th best of them. A column with a NaN counts for nothing.
     best_of_column = row_N[: DEPTH * columns].reshape(DEPTH, columns).max(0)
+    best_of_column[np.isnan(best_of_column)] = -np.inf
     return np.float32(np.partition(best_of_column, columns - k)[columns - k])
