@@ -97,7 +97,7 @@ def test_quantised_by_hand() -> None:
     vector_NA[0, :3], vector_NA[2, 64:66] = [7.0, -3.6, 0.4], [0.5, -1.0]
     step_NA, factor_NG = quantised(vector_NA)
     assert step_NA[0, :4].tolist() == [15, 4, 8, 8] and step_NA[2, 64:67].tolist() == [12, 1, 8]
-    np.testing.assert_allclose(factor_NG, [[1, 0], [0, 0], [0, 1 / 7]], rtol=1e-6)
+    np.testing.assert_allclose(factor_NG, np.array([[1, 0], [0, 0], [0, 1 / 7]]), rtol=1e-6)
     np.testing.assert_allclose(restored(step_NA, factor_NG)[[0, 2], [1, 64]], [-4.0, 4 / 7], rtol=1e-6)
 
 

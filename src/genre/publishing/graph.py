@@ -47,6 +47,8 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [result], [made[0]]))
         ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in (given, made)]
         graph = helper.make_graph(self.nodes, "genre", ends[:1], ends[1:], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIMES, 1)], ir_version=IR, producer_name="genre")
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIMES, 1)], ir_version=IR, producer_name="genre"
+        )
         onnx.checker.check_model(model)
         file.write_bytes(model.SerializeToString())

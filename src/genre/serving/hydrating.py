@@ -35,9 +35,11 @@ class Barred:
     passing_N: Mask | None
     taken: Ints
 
-    def among(self, item_idx_K: Ints) -> Ints:
+    def among(self, item_idx_K: Ints) -> list[int]:
         """Those of some items that it takes."""
-        return item_idx_K[np.isin(item_idx_K, self.taken) if self.passing_N is None else ~self.passing_N[item_idx_K]]
+        some: list[int] = (item_idx_K if self.passing_N is None else item_idx_K[~self.passing_N[item_idx_K]]).tolist()
+        taken = set(self.taken.tolist())
+        return some if self.passing_N is not None else [i for i in some if i in taken]
 
 
 def hydrated(world: World, request: Asking, history: Sequence[PastEvent], now: float, plans: Plans) -> Asked:

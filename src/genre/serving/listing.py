@@ -80,13 +80,14 @@ class Listing:
         ids, asked = self.asked.world.catalogue.ids, self.asked
         kept = {i: ids[i] for i in self.item_idx_K.tolist()}
         trace.candidates = {name: [kept[i] for i in part.tolist() if i in kept] for name, part in self.found.items()}
-        trace.stage_scores = {"score": dict(zip(kept.values(), self.scores_K.tolist(), strict=True))}
+        # Rounded: seventeen digits of a float32 are ten of noise, and what is logged has to be packed.
+        trace.stage_scores = {"score": dict(zip(kept.values(), np.round(self.scores_K.astype(np.float64), 6).tolist(), strict=True))}
         trace.allowed = {one.name: int(np.count_nonzero(one.passing_N)) for one in filters if one.passing_N is not None}
         trace.allowed["all"] = int(np.count_nonzero(asked.allowed_N))
         trace.dropped = {name: [ids[i] for i in part] for name, part in self.dropped.items()}
         if asked.found is not None:
             trace.plan = asked.found.plan
-            taken = {one.name: one.among(asked.found.missed).tolist() for one in filters}
+            taken = {one.name: one.among(asked.found.missed) for one in filters}
             trace.dropped |= {name: [ids[i] for i in part] for name, part in taken.items() if part}
 
     @property

@@ -26,6 +26,8 @@ from genre.serving.store.writer import Writer
 
 T = TypeVar("T")
 Loader = Callable[[Path], Engine]
+PATIENCE = 0.3
+"""Seconds that an answer waits for what the store knows; a list without it is better than none."""
 HOUSEKEEPING = 600.0
 
 
@@ -148,7 +150,7 @@ class Project:
             return (), None
         ask = functools.partial(events.history, user_id=user_id, session_id=session_id, n=self.settings.history)
         try:
-            return await asyncio.wait_for(self.read(ask), 0.3), None
+            return await self._soon(ask), None
         except (Unavailable, TimeoutError) as error:
             return (), str(error) or "the store took too long"
 
@@ -157,7 +159,7 @@ class Project:
         if unit == events.ANONYMOUS or not self.live.concerns(surface):
             return None
         try:
-            root = await asyncio.wait_for(self.read(functools.partial(assignments.root_of, unit=unit)), 0.3)
+            root = await self._soon(functools.partial(assignments.root_of, unit=unit))
         except (Unavailable, TimeoutError):
             return None
         return self.live.arm(surface, root, time.time())
@@ -166,6 +168,10 @@ class Project:
         """Every engine in memory."""
         found = [self.serving, self.shadow, *self.arms.values()]
         return list({id(following): following for following in found if following is not None}.values())
+
+    async def _soon(self, question: Callable[[sa.Connection], T]) -> T:
+        """Ask what an answer should not wait long for; of SQLite without the cost of a clock."""
+        return self._ask(question) if self.database.is_sqlite else await asyncio.wait_for(self.read(question), PATIENCE)
 
     def _ask(self, question: Callable[[sa.Connection], T]) -> T:
         with self.database.read() as connection:

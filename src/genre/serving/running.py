@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre.serving.settings import ServeSettings, is_public, open_store
@@ -13,6 +15,8 @@ from genre.serving.store import keys, registry
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from genre.serving.contract import Engine
 
 SETTINGS = "GENRE_SERVE"
 """The environment variable that hands the settings to the workers."""
@@ -68,8 +72,18 @@ def serve(settings: ServeSettings, host: str, port: int, factory: str = "genre.s
 def worker() -> FastAPI:
     """The application of one worker."""
     from genre.serving.app import create_app
-    from genre.serving.engine import BundleEngine
     from genre.serving.observability import log_as_json
 
     log_as_json()
-    return create_app(ServeSettings.model_validate_json(os.environ[SETTINGS]), BundleEngine.load)
+    return create_app(ServeSettings.model_validate_json(os.environ[SETTINGS]), _load)
+
+
+def _load(folder: Path) -> Engine:
+    """A bundle, which garbage collection passes by from then on: to look through it takes a tenth of a second, and every request waits."""
+    from genre.serving.engine import BundleEngine
+
+    engine = BundleEngine.load(folder)
+    gc.unfreeze()  # what is left of a bundle that was loaded before
+    gc.collect()
+    gc.freeze()
+    return engine

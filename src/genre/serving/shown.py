@@ -17,7 +17,7 @@ from genre.serving.store.writer import Writer
 ROOM = 20_000
 """So many lists are kept while the store is away; then the oldest are dropped, and counted."""
 TOGETHER = 500
-LINGER = 0.1
+LINGER = 0.25
 """Seconds in which lists are gathered before they are written: one commit for all of them costs little more than one for each."""
 
 

@@ -49,7 +49,7 @@ UNIT: sa.BindParameter[str] = sa.bindparam("unit")
 HISTORY = (
     sa.select(events.c.item_id, events.c.time, events.c.type, events.c.seq)
     .where(events.c.unit == sa.func.coalesce(sa.select(merges.c.into_unit).where(merges.c.unit == UNIT).scalar_subquery(), UNIT))
-    .where(events.c.item_id.is_not(None), events.c.type.not_in(SILENT))
+    .where(events.c.item_id.is_not(None), *(events.c.type != kind for kind in sorted(SILENT)))
     .order_by(events.c.time.desc(), events.c.seq.desc())
     .limit(sa.bindparam("n"))
 )
@@ -58,7 +58,7 @@ HISTORY = (
 def history(connection: sa.Connection, user_id: str | None, session_id: str | None, n: int) -> list[PastEvent]:
     """What a user and their session did last, oldest first, at most n events; of a stranger nothing."""
     units = [unit_of(*pair) for pair in ((user_id, None), (None, session_id)) if pair != (None, None)]
-    found = [row for unit in units for row in connection.execute(HISTORY, {"unit": unit, "n": n})]
+    found = [row for unit in units for row in connection.execute(HISTORY, {"unit": unit, "n": n}).all()]
     if len(units) == 2:  # a session merged into this very user gives the same events again
         found = sorted(set(found), key=lambda row: (row.time, row.seq), reverse=True)[:n]
     return [PastEvent(*row[:3]) for row in reversed(found)]
