@@ -37,9 +37,11 @@ class Barred:
 
     def among(self, item_idx_K: Ints) -> list[int]:
         """Those of some items that it takes."""
-        some: list[int] = (item_idx_K if self.passing_N is None else item_idx_K[~self.passing_N[item_idx_K]]).tolist()
-        taken = set(self.taken.tolist())
-        return some if self.passing_N is not None else [i for i in some if i in taken]
+        if self.passing_N is None:
+            few = set(self.taken.tolist())
+            return [i for i in item_idx_K.tolist() if i in few]
+        taken: list[int] = item_idx_K[~self.passing_N[item_idx_K]].tolist()
+        return taken
 
 
 def hydrated(world: World, request: Asking, history: Sequence[PastEvent], now: float, plans: Plans) -> Asked:

@@ -59,13 +59,16 @@ class DotItems:
 
     @classmethod
     def load(cls, vector_ND: npt.NDArray[np.float32], folder: Path) -> DotItems:
-        """With the approximate index, if the folder has one and faiss is installed, else with the coarse scan, if it has one."""
+        """With what the folder has of the coarse scan and the approximate index; the index needs faiss."""
+        scan, index = None, None
+        if (folder / SCAN).is_file():
+            scan = session(folder / SCAN)
         if (folder / INDEX).is_file():
             if importlib.util.find_spec("faiss") is not None:
-                return cls(Rows(vector_ND), index=Nearest(folder))
-            log.warning("%s has an index, but faiss is not installed: pip install 'genre-rec[ann]'", folder)
-        file = folder / SCAN
-        return cls(Rows(vector_ND), scan=session(file) if file.is_file() else None)
+                index = Nearest(folder)
+            else:
+                log.warning("%s has an index, but faiss is not installed: pip install 'genre-rec[ann]'", folder)
+        return cls(Rows(vector_ND), scan, index)
 
     def append(self, vector_MD: npt.NDArray[np.float32]) -> None:
         """Vectors of new items."""
@@ -125,6 +128,8 @@ class Nearest:
     def __init__(self, folder: Path) -> None:
         self._faiss: Any = importlib.import_module("faiss")
         self._index = self._faiss.read_index(str(folder / INDEX), self._faiss.IO_FLAG_MMAP | self._faiss.IO_FLAG_READ_ONLY)
+        # Else every search starts threads of its own that read the lists ahead; they are in memory after the first few.
+        self._faiss.downcast_InvertedLists(self._faiss.extract_index_ivf(self._index).invlists).prefetch_nthread = 0
         settings = json.loads((folder / SETTINGS).read_text())
         self.probes, self.lists = settings["probes"], settings["lists"]
 
