@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from genre.serving.contract import Engine
 
+KEPT_OPEN = 75
+"""Seconds that an idle connection stays open: longer than load balancers keep theirs (mostly 60), so that none sends into a closed one."""
 SETTINGS = "GENRE_SERVE"
 """The environment variable that hands the settings to the workers."""
 
@@ -59,6 +61,7 @@ def serve(settings: ServeSettings, host: str, port: int, factory: str = "genre.s
         uvicorn.run(
             factory, factory=True, host=host, port=port, workers=settings.workers, access_log=False,
             log_level="warning", timeout_graceful_shutdown=10, server_header=False,
+            timeout_keep_alive=KEPT_OPEN,
         )  # fmt: skip
 
     if settings.workers == 1:
