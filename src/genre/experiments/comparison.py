@@ -39,6 +39,7 @@ class Comparison:
         p: of the fixed-horizon test; q: the same after Benjamini-Hochberg over all metrics but the primary.
         p_anytime: may be read at any time.
         reduction: share of variance that CUPED took away.
+        note: what else there is to say, in a line.
     """
 
     metric: str
@@ -52,6 +53,7 @@ class Comparison:
     p_anytime: float
     q: float
     reduction: float
+    note: str = ""
 
     @property
     def last(self) -> Look:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from genre.data.readers.rejection import Rejections
-from genre.experiments.arms import against_assignments, first_shows, one_variant
+from genre.experiments.arms import against_assignments, first_picks, first_shows, one_variant
 from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.metrics import valued
 from genre.experiments.rows import rows
@@ -19,15 +19,16 @@ class Log:
     """What happened, as sums.
 
     Attributes:
-        units: one row a unit: `unit`, `variant`, `exposed` (unix seconds of its first show).
+        units: one row a unit: `unit`, `variant`, `exposed` (unix seconds of its first show); two where both variants are interleaved.
         daily: `row` (of `units`), `day` of the experiment, `age` in days since first show, and each metric's sums.
         before: `row` and the sums of the days before first show.
         answers: `row` and `latency` of every list, if there is a column for it.
         shown: `row` and `item`, each pair once, if coverage is guarded.
         started, now: unix seconds.
         crossed: units left out because they were shown two variants.
-        strangers: events of units that were never exposed.
+        strangers: events of units that were never exposed; of an interleaved experiment, events that credit neither variant.
         rejected: rows that could not be read: `file`, `row`, `reason`, `content`.
+        firsts: of an interleaved experiment: `day`, `variant`, and `lists` in which it picked first.
     """
 
     units: pl.DataFrame
@@ -40,6 +41,7 @@ class Log:
     crossed: int = 0
     strangers: int = 0
     rejected: pl.DataFrame = field(default_factory=pl.DataFrame)
+    firsts: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def days(self) -> int:
@@ -69,7 +71,8 @@ def read_logs(config: ExperimentConfig, started: float | None = None, now: float
     units, crossed = one_variant(config, seen, shows)
     begun = float(units["exposed"][0]) if started is None else started
     sums = Sums(config, units, begun, now)
-    for frame in rows(logs.events, logs, (logs.event, *((logs.value,) if valued(config.metrics) else ())), rejections):
+    read = [logs.event, *([logs.value] if valued(config.metrics) else []), *([logs.team] if logs.team else [])]
+    for frame in rows(logs.events, logs, read, rejections):
         sums.add_events(frame, logs.events)
     if logs.exposures is not None and sums.reads_exposures:
         columns = [name for name in (logs.experiment, logs.latency, logs.degraded) if name]
@@ -77,4 +80,5 @@ def read_logs(config: ExperimentConfig, started: float | None = None, now: float
             sums.add_exposures(frame, logs.exposures)
     daily, before, answers, shown = sums.tables()
     latest = max(sums.latest, float(units["exposed"][-1])) if now is None else now
-    return Log(units, daily, before, answers, shown, begun, latest, crossed, sums.strangers, rejections.frame())
+    firsts = first_picks(config, shows, begun, latest) if config.interleave else pl.DataFrame()
+    return Log(units, daily, before, answers, shown, begun, latest, crossed, sums.strangers, rejections.frame(), firsts)

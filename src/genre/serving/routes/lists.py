@@ -75,6 +75,8 @@ class RequestDetails(Wire):
     stage_scores: dict[str, dict[str, float]] | None = None
     allowed: dict[str, int] | None = None
     plan: str | None = None
+    teams: list[str] | None = None
+    """Of an interleaved list, the variant that picked each item."""
     item: Verdict | None = None
     """On the item asked about."""
 
@@ -194,7 +196,9 @@ def _verdict(found: dict[str, Any], item_id: str) -> Verdict:
     shown = item_id in found["item_ids"]
     position = found["positions"][found["item_ids"].index(item_id)] if shown else None
     if shown:
-        why = f"shown at position {position}" + (f", found by {', '.join(found_by)}" if found_by else "")
+        team = dict(zip(found["item_ids"], found["teams"], strict=True))[item_id] if found.get("teams") else None
+        picked = f", picked by {team}" if team is not None else ""
+        why = f"shown at position {position}{picked}" + (f", found by {', '.join(found_by)}" if found_by else "")
     elif found.get("candidates") is None:
         why = "not shown; the trace of this answer is no longer kept"
     elif dropped_by:
