@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from genre.data.readers.rejection import Rejections
+from genre.data.readers.rejection import NothingRead, Rejections
 from genre.experiments.arms import against_assignments, first_picks, first_shows, one_variant
 from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.metrics import valued
@@ -49,12 +50,13 @@ class Log:
         return int((self.now - self.started) // DAY) + 1
 
 
-def read_logs(config: ExperimentConfig, started: float | None = None, now: float | None = None) -> Log:
+def read_logs(config: ExperimentConfig, started: float | None = None, now: float | None = None, quiet: bool = False) -> Log:
     """Read an experiment's logs.
 
     Args:
         started: unix seconds; None takes the first exposure. Rows before do not count, but for CUPED.
         now: unix seconds; None takes the last row of the logs. Rows after do not count.
+        quiet: that nobody did anything yet is no mistake.
 
     Raises:
         ExperimentError: no log is named, a variant is unknown or has nobody, a unit has two variants, or a summed value is missing.
@@ -72,8 +74,9 @@ def read_logs(config: ExperimentConfig, started: float | None = None, now: float
     begun = float(units["exposed"][0]) if started is None else started
     sums = Sums(config, units, begun, now)
     read = [logs.event, *([logs.value] if valued(config.metrics) else []), *([logs.team] if logs.team else [])]
-    for frame in rows(logs.events, logs, read, rejections):
-        sums.add_events(frame, logs.events)
+    with suppress(NothingRead) if quiet else nullcontext():
+        for frame in rows(logs.events, logs, read, rejections):
+            sums.add_events(frame, logs.events)
     if logs.exposures is not None and sums.reads_exposures:
         columns = [name for name in (logs.experiment, logs.latency, logs.degraded) if name]
         for frame in rows(logs.exposures, logs, columns, Rejections(), [logs.items] if logs.items else []):
