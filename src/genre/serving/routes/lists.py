@@ -28,6 +28,7 @@ from genre.serving.observability import count_stages
 from genre.serving.openapi import documented
 from genre.serving.project import Project
 from genre.serving.store import events, exposures
+from genre.serving.tracing import note
 
 router = APIRouter()
 L = TypeVar("L", RecommendResponse, RankResponse)
@@ -184,6 +185,7 @@ def _logged(project: Project, trace: Trace, kind: str, asked: Asking, missing: s
     if arm is not None:
         trace.variant = told["variant"] = arm.label
     count_stages(trace.ms, trace.degraded)
+    note(trace)
     project.shown.add((trace, kind, asked.user_id, asked.session_id))
     return body.model_copy(update=told) if told else body
 
