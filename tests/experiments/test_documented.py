@@ -23,6 +23,12 @@ def test_the_definition_is_one() -> None:
     assert parse_experiment({"name": "home", **yaml.safe_load(text)}).control == "popular"
 
 
+def test_the_interleaved_definition_is_one() -> None:
+    (text,) = re.findall(r"\n\n(    interleave: true\n(?:    .*\n)+)", PAGE)
+    config = parse_experiment({"name": "home", **yaml.safe_load(text)})
+    assert (config.interleave, config.logs.team, config.logs.first) == (True, "team", "picked_first")
+
+
 def test_the_python_runs() -> None:
     text, _ = blocks("python")
     found: dict[str, object] = {}

@@ -28,9 +28,14 @@ def free_port() -> int:
         return port
 
 
+LOG = "server.log"
+
+
 def start(run: Path, port: int, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "genre.cli", "serve", str(run), "--port", str(port), *more]
-    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    # To a file, not a pipe: nobody reads while it runs, and a pipe that is full stops the server.
+    with (run / LOG).open("wb") as log:
+        return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=log, stdout=log)
 
 
 def wait_for(port: int, seconds: float = 60) -> None:
@@ -45,10 +50,10 @@ def wait_for(port: int, seconds: float = 60) -> None:
     raise AssertionError("the server was not ready in time")
 
 
-def stop(process: subprocess.Popen[bytes]) -> str:
+def stop(process: subprocess.Popen[bytes], run: Path) -> str:
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=30)
-    return log.decode()
+    process.wait(timeout=30)
+    return (run / LOG).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def port(shop: Path, token: str) -> Iterator[int]:
     process = start(shop, number, "--workers", "2", "--host", "0.0.0.0")
     wait_for(number)
     yield number
-    log = stop(process)
+    log = stop(process, shop)
     assert token not in log, "no secret in the log"
     assert "Traceback" not in log
 
@@ -140,13 +145,11 @@ def test_a_public_address_without_a_key_is_refused(tmp_path: Path, shop: Path) -
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "models").symlink_to(shop / "models")
     process = start(tmp_path / "open", free_port(), "--host", "0.0.0.0")
-    _, log = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert b"genre keys create" in log
+    assert process.wait(timeout=60) == 1
+    assert "genre keys create" in (tmp_path / "open" / LOG).read_text()
 
 
 def test_a_run_without_a_bundle_says_how_to_make_one(tmp_path: Path) -> None:
     process = start(tmp_path, free_port())
-    _, log = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert b"genre publish" in log
+    assert process.wait(timeout=60) == 1
+    assert "genre publish" in (tmp_path / LOG).read_text()

@@ -103,12 +103,13 @@ def of_analysis(analysis: Analysis) -> Findings:
     header, rows = analysis.table()
     primary = [found for found in analysis.comparisons if found.metric == config.primary]
     broken = analysis.ratio.alarm is not None
-    left_out = {"units left out for two variants": analysis.crossed, "events of strangers": analysis.strangers}
+    strangers = "events that credit neither variant" if config.interleave else "events of strangers"
+    left_out = {"units left out for two variants": analysis.crossed, strangers: analysis.strangers}
     return Findings(
         sentence=decision.sentence,
         mood=VERDICTS[decision.verdict],
         reasons=decision.reasons,
-        split=f"{'sample ratio mismatch' if broken else 'split as planned'}, p {analysis.ratio.p:.2g}",
+        split=analysis.split,
         split_state="bad" if broken else "good",
         charts=tuple((f"{found.metric}: {found.variant} against {config.control}", course(found)) for found in primary),
         header=tuple(header),
@@ -122,7 +123,7 @@ def of_analysis(analysis: Analysis) -> Findings:
             )
             for view in analysis.novelty
         ),
-        units=tuple(zip(config.variants, analysis.units_DV[-1].tolist(), strict=True)),
+        units=tuple(analysis.units.items()),
         notes=(*analysis.silent.values(), *(f"{n:,} {what}" for what, n in left_out.items() if n)),
     )
 

@@ -14,6 +14,7 @@ from genre.experiments.definition import ExperimentConfig, ExperimentError, TooE
 from genre.experiments.guardrails import Outcome, guard
 from genre.experiments.logs import Log
 from genre.experiments.novelty import Novelty, novelty
+from genre.experiments.preferring import check_firsts, preferred
 from genre.experiments.srm import RatioCheck, check_ratio
 from genre.experiments.sums import DAY
 from genre.types import Ints
@@ -24,7 +25,7 @@ class Analysis:
     """All that is known of an experiment at a moment.
 
     Attributes:
-        units_DV: cumulative units a day and variant, in the order of `config.variants`.
+        units_DV: cumulative units a day and variant, in the order of `config.shares()`: one column where both variants are interleaved.
         silent: metrics of which nothing can be said, with the reason.
     """
 
@@ -49,13 +50,27 @@ class Analysis:
 
     def caption(self) -> str:
         """What the figures are of, in a line."""
-        split = "sample ratio mismatch" if self.ratio.alarm is not None else "split as planned"
-        return f"{self.config.name}: day {self.days:.1f} of {self.config.days}, {self.units_DV[-1].sum():,} units, {split}"
+        units = f"{self.units_DV[-1].sum():,} units"
+        return f"{self.config.name}: day {self.days:.1f} of {self.config.days}, {units}, {self.split}"
+
+    @property
+    def split(self) -> str:
+        """Whether the arms have the sizes they should, in a few words."""
+        if self.ratio.alarm is not None:
+            return f"sample ratio mismatch, p {self.ratio.p:.1g}"
+        if self.config.interleave and self.config.logs.first is None:
+            return "who picks first is not logged"
+        return f"{'both pick first equally often' if self.config.interleave else 'split as planned'}, p {self.ratio.p:.2g}"
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Units of each arm so far."""
+        return dict(zip(self.config.shares(), self.units_DV[-1].tolist(), strict=True))
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Every comparison with both intervals: the header, and a row each."""
-        level = f"{1 - self.config.alpha:.0%}"
-        header = ["metric", "variant", self.config.control, "variant's", f"any time, {level}", f"one look, {level}", "q"]
+        level, lead = f"{1 - self.config.alpha:.0%}", "lead, " if self.config.interleave else ""
+        header = ["metric", "variant", self.config.control, "variant's", f"{lead}any time, {level}", f"{lead}one look, {level}", "q"]
         rows = []
         for found in self.comparisons:
             values = [f"{value:.4g}" for value in (found.control, found.treatment)]
@@ -77,9 +92,27 @@ def analyse(config: ExperimentConfig, log: Log, watching: bool = False) -> Analy
     Raises:
         ExperimentError: of the primary metric nothing can be said, and waiting does not help.
     """
-    units_DV = arrivals(config, log)
-    ratio = check_ratio(units_DV, np.array([*config.shares().values()]), config.srm_alpha)
-    alpha = config.alpha / len(config.treatments)
+    units_DV, alpha = arrivals(config, log), config.alpha / len(config.treatments)
+    if config.interleave:
+        ratio = check_firsts(config, log)
+        comparisons, silent = preferred(config, log)
+        outcomes, views = tuple[Outcome, ...](), tuple[Novelty, ...]()
+    else:
+        ratio = check_ratio(units_DV, np.array([*config.shares().values()]), config.srm_alpha)
+        comparisons, silent = compared(config, log, alpha, watching)
+        outcomes = guard(config, log, comparisons, alpha)
+        views = tuple(novelty(config, log, config.primary, variant) for variant in config.treatments)
+    primary = [found for found in comparisons if found.metric == config.primary]
+    days = (log.now - log.started) / DAY
+    decision = decide(config, days, int(units_DV[-1].sum()), ratio, primary, outcomes)
+    return Analysis(
+        config, log.started, log.now, units_DV, ratio, tuple(comparisons), silent, outcomes, views, decision,
+        log.crossed, log.strangers, len(log.rejected),
+    )  # fmt: skip
+
+
+def compared(config: ExperimentConfig, log: Log, alpha: float, watching: bool) -> tuple[list[Comparison], dict[str, str]]:
+    """Every metric of every treatment, and in words why there is none of the others."""
     comparisons, silent = [], {}
     for name in config.metrics:
         arms = [*arms_by_day(config, log, name)]
@@ -90,20 +123,12 @@ def analyse(config: ExperimentConfig, log: Log, watching: bool = False) -> Analy
                 if name == config.primary and not watching and not isinstance(error, TooEarlyError):
                     raise
                 silent[name] = str(error)
-    comparisons = with_q(comparisons, config.primary)
-    outcomes = guard(config, log, comparisons, alpha)
-    views = tuple(novelty(config, log, config.primary, variant) for variant in config.treatments)
-    primary = [found for found in comparisons if found.metric == config.primary]
-    days = (log.now - log.started) / DAY
-    decision = decide(config, days, int(units_DV[-1].sum()), ratio, primary, outcomes)
-    return Analysis(
-        config, log.started, log.now, units_DV, ratio, tuple(comparisons), silent, outcomes, views, decision,
-        log.crossed, log.strangers, len(log.rejected),
-    )  # fmt: skip
+    return with_q(comparisons, config.primary), silent
 
 
 def arrivals(config: ExperimentConfig, log: Log) -> Ints:
     """Cumulative units of each variant at the end of each day, shape (D, V)."""
     day_U = ((log.units["exposed"].to_numpy() - log.started) // DAY).astype(np.int64)
-    columns = [np.bincount(day_U[(log.units["variant"] == name).to_numpy()], minlength=log.days)[: log.days] for name in config.variants]
+    names = [config.control] if config.interleave else [*config.variants]  # a unit of both is one
+    columns = [np.bincount(day_U[(log.units["variant"] == name).to_numpy()], minlength=log.days)[: log.days] for name in names]
     return np.cumsum(np.stack(columns, 1), 0)

@@ -39,6 +39,7 @@ class Comparison:
         p: of the fixed-horizon test; q: the same after Benjamini-Hochberg over all metrics but the primary.
         p_anytime: may be read at any time.
         reduction: share of variance that CUPED took away.
+        note: what else there is to say, in a line.
     """
 
     metric: str
@@ -52,6 +53,7 @@ class Comparison:
     p_anytime: float
     q: float
     reduction: float
+    note: str = ""
 
     @property
     def last(self) -> Look:
@@ -138,12 +140,27 @@ def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[s
     if not (control.mean_K[1] and treatment.mean_K[1]):
         raise ExperimentError(f"metric {name!r}: nobody has any {config.metrics[name].denominator()}, which it divides by; is it logged?")
     found = effect(control, treatment, cuped=config.cuped_days is not None)
+    if not found.se > 0 and found.diff:
+        found = with_doubt(found, control, treatment)
     if not found.se > 0:
         raise ExperimentError(
             f"metric {name!r}: every unit of {config.control!r} and {variant!r} has the same value, {float(found.control):g}, so "
             f"nothing can be said; are its events ({', '.join(config.metrics[name].numerator())}) in the log?"
         )
     return found
+
+
+def with_doubt(found: Effect, control: Moments, treatment: Moments) -> Effect:
+    """Arms that differ though neither varies, such as one whose lists are all degraded: as if one unit of each were as the other arm's are.
+
+    Without any doubt the difference would be certain from the second unit on; with none said, a variant that always fails would go on.
+    """
+    doubt = abs(found.diff)
+    variances = [(doubt / arm.n) ** 2 for arm in (control, treatment)]
+    se = np.asarray(np.sqrt(sum(variances)))
+    dof = np.asarray(min(control.n, treatment.n) - 1)
+    lift_se = se / abs(found.control) if found.control else se
+    return replace(found, se=se, lift_se=np.asarray(lift_se), dof=dof)
 
 
 def look(config: ExperimentConfig, day: int, found: Effect, alpha: float, relative: bool) -> Look:

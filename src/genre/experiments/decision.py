@@ -39,8 +39,7 @@ def decide(
 ) -> Decision:
     """By fixed rules, in this order: a broken split, broken guardrails, harm, a shown gain, the planned end."""
     if ratio.alarm is not None:
-        told = f"sample ratio mismatch (p {ratio.p:.1g}): the arms do not have the sizes they should, so no figure can be trusted"
-        return Decision("stop", None, (told, "find out why: redirects, bots, a variant that fails to log, units dropped afterwards"), True)
+        return Decision("stop", None, mismatch(config, ratio), True)
     days = round(days, 1)  # a log ends a little before the day does
     over = days >= config.days
     if not primary:
@@ -54,7 +53,8 @@ def decide(
             reasons += [f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken]
             broke = True
         elif bad:
-            reasons.append(f"{found.variant} is worse: {say(found, config, over)}")
+            worse = f"{config.control} is preferred" if config.interleave else f"{found.variant} is worse"
+            reasons.append(f"{worse}: {say(found, config, over)}")
         else:
             alive.append((found, good))
     if not alive:
@@ -63,9 +63,12 @@ def decide(
     if gains:
         best = max(gains, key=lambda found: abs(found.last.anytime.value))
         doubts = _doubts(config, days, best, guardrails)
-        reasons.insert(0, f"{best.variant} is better: {say(best, config, over)}")
+        reasons.insert(0, f"{best.variant} is {'preferred' if config.interleave else 'better'}: {say(best, config, over)}")
+        if config.interleave:
+            reasons.append("a preference says which ranking is better, not by how much a metric moves; an experiment of two arms says that")
         return Decision("hold" if doubts else "ship", None if doubts else best.variant, (*reasons, *doubts))
-    reasons += [f"{found.variant}: no difference shown; {say(found, config, over)}" for found, _ in alive]
+    nothing = "no preference" if config.interleave else "no difference"
+    reasons += [f"{found.variant}: {nothing} shown; {say(found, config, over)}" for found, _ in alive]
     if over:
         reasons.append(f"the planned {config.days} days are over; a larger effect than the interval holds is ruled out")
         return Decision("stop", None, tuple(reasons))
@@ -79,7 +82,8 @@ def _without_primary(config: ExperimentConfig, guardrails: Sequence[Outcome]) ->
     reasons = tuple(f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken)
     if {rail.variant for rail in broken} == set(config.treatments):
         return Decision("stop", None, reasons, True)
-    early = f"too early: an arm has fewer than {config.min_units} units, so no interval is given yet"
+    arm = f"fewer than {config.min_units} units, or none did anything that counts" if config.interleave else ""
+    early = f"too early: {arm or f'an arm has fewer than {config.min_units} units'}, so no interval is given yet"
     return Decision("hold", None, (*reasons, early))
 
 
@@ -88,7 +92,20 @@ def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
     at = found.last.fixed if config.decide_by == "fixed" and over else found.last.anytime
     kind = "fixed-horizon" if at is found.last.fixed else "anytime-valid"
     numbers = [f"{value:+.2%}" if found.relative else f"{value:+.4g}" for value in (at.value, at.low, at.high)]
-    return f"{found.metric} {numbers[0]} ({kind} {1 - config.alpha:.0%} interval {numbers[1]} to {numbers[2]})"
+    led = "lead in " if config.interleave else ""
+    told = f"{led}{found.metric} {numbers[0]} ({kind} {1 - config.alpha:.0%} interval {numbers[1]} to {numbers[2]})"
+    return f"{told}; {found.note}" if found.note else told
+
+
+def mismatch(config: ExperimentConfig, ratio: RatioCheck) -> tuple[str, str]:
+    """What a broken split means, and where to look."""
+    told = f"sample ratio mismatch (p {ratio.p:.1g})"
+    if config.interleave:
+        return f"{told}: one variant picks first too often, so no credit can be trusted", "find out why: lists that are not logged, or lost"
+    return (
+        f"{told}: the arms do not have the sizes they should, so no figure can be trusted",
+        "find out why: redirects, bots, a variant that fails to log, units dropped afterwards",
+    )
 
 
 def _direction(config: ExperimentConfig, found: Comparison, over: bool) -> tuple[bool, bool]:

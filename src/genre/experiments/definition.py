@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StrictBool, ValidationInfo, field_validator, model_validator
 
 from genre.component import Settings
-from genre.experiments.metrics import Degraded, Metric
+from genre.experiments.metrics import SHOWN, Degraded, Mean, Metric, Value
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 Share = Annotated[float, Field(gt=0, le=1)]
+INTERLEAVED = "interleaved"
+"""What a unit of an interleaved experiment gets: both variants in one list."""
 
 
 class ExperimentError(ValueError):
@@ -116,6 +118,10 @@ class Logs(Settings):
     """Of exposures: whether the answer was degraded, 0 or 1, true or false."""
     items: str | None = None
     """Of exposures: the items shown, a list or text separated by blanks or |."""
+    team: str | None = None
+    """Of events, of an interleaved experiment: the variant that picked the item; empty where the event is of no list."""
+    first: str | None = None
+    """Of exposures, of an interleaved experiment: the variant that picked first, a fair coin each time."""
 
     @field_validator("exposures", "assignments", "events")
     @classmethod
@@ -136,6 +142,8 @@ class ExperimentConfig(Settings):
     """Of the hash; None takes the name. The same salt gives the same assignment, another an independent one."""
     variants: dict[Name, Variant] = Field(min_length=2)
     """What is compared."""
+    interleave: StrictBool = False
+    """Every unit sees one list that both variants draft in turn (team draft); each event counts for the one that picked its item."""
     control: str = ""
     """The variant that the others are compared with; without one it is the first, and is written out."""
     layer: Layer = Field(default_factory=Layer)
@@ -179,6 +187,37 @@ class ExperimentConfig(Settings):
             return {**tree, "control": next(iter(variants))}
         return tree
 
+    @model_validator(mode="before")
+    @classmethod
+    def _be_its_own_control(cls, tree: Any) -> Any:
+        # A unit that sees both rankings is compared with itself: there is nothing left for CUPED to explain.
+        return {"cuped_days": None, **tree} if isinstance(tree, dict) and tree.get("interleave") is True else tree
+
+    @model_validator(mode="after")
+    def _may_be_interleaved(self) -> ExperimentConfig:
+        if not self.interleave:
+            if self.logs.team is not None or self.logs.first is not None:
+                raise ValueError("logs.team and logs.first are of an interleaved experiment; add `interleave: true`, or leave them out")
+            return self
+        if len(self.variants) != 2 or len({variant.weight for variant in self.variants.values()}) > 1:
+            raise ValueError("interleave: a list is drafted by two variants that take turns; name two, without weights")
+        if self.guardrails:
+            raise ValueError("interleave: every list is of both variants, so no guardrail can tell them apart; leave out `guardrails`")
+        if self.cuped_days is not None:
+            raise ValueError("interleave: each unit sees both variants and is its own control; leave out `cuped_days`")
+        for name, metric in self.metrics.items():
+            plain = isinstance(metric, Mean) and metric.cap is None
+            worth = isinstance(metric, Value) and metric.per is None and min(metric.weights.values()) >= 0
+            if not (plain or worth) or SHOWN in metric.numerator():
+                raise ValueError(
+                    f"metrics.{name}: what is credited to a team is a `mean` without `cap`, or a `value` without `per` or negative weights"
+                )
+        if self.logs.events is not None and self.logs.team is None:
+            raise ValueError("logs.team: say which column of the events names the variant that picked the item")
+        if self.logs.assignments is not None:
+            raise ValueError("logs.assignments: everybody gets the same; leave it out and name the exposures")
+        return self
+
     @model_validator(mode="after")
     def _hangs_together(self) -> ExperimentConfig:
         if self.control not in self.variants:
@@ -207,6 +246,8 @@ class ExperimentConfig(Settings):
         return [name for name in self.variants if name != self.control]
 
     def shares(self) -> dict[str, float]:
-        """Each variant's share of the units that take part."""
+        """Each variant's share of the units that take part; all of them get both where they are interleaved."""
+        if self.interleave:
+            return {INTERLEAVED: 1.0}
         total = sum(variant.weight for variant in self.variants.values())
         return {name: variant.weight / total for name, variant in self.variants.items()}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -17,20 +17,20 @@ T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Interleaved:
+class Interleaved(Generic[T]):
     """A list drawn by two teams: `teams[i]` is 0 or 1, the ranking that `items[i]` was picked by. Log both with the exposure."""
 
-    items: tuple[object, ...]
+    items: tuple[T, ...]
     teams: tuple[int, ...]
 
 
-def team_draft(first: Sequence[T], second: Sequence[T], n: int, rng: np.random.Generator) -> Interleaved:
+def team_draft(first: Sequence[T], second: Sequence[T], n: int, rng: np.random.Generator) -> Interleaved[T]:
     """Each round a coin decides who picks first; each picks its best item not in the list yet (Radlinski, Kurup and Joachims, 2008).
 
     When one ranking has nothing left, the other goes on alone.
     """
     rankings = (first, second)
-    at, items, teams, taken = [0, 0], list[object](), list[int](), set[Hashable]()
+    at, items, teams, taken = [0, 0], list[T](), list[int](), set[T]()
     while len(items) < n:
         picked = False
         for team in (0, 1) if rng.random() < 0.5 else (1, 0):

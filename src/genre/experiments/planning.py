@@ -75,6 +75,11 @@ def look_ahead(config: ExperimentConfig, now: float | None = None) -> Outlook:
     Raises:
         ExperimentError: no log of events, nobody in it, or a primary metric that it cannot tell.
     """
+    if config.interleave:
+        raise ExperimentError(
+            f"{config.name!r} is interleaved: how often its rankings differ, and whether users care, is in no log; start it and read the "
+            "anytime-valid interval on any day. planned_units is the number of units at which it is tightest"
+        )
     log = history(config, now)
     name, metric = config.primary, config.metrics[config.primary]
     if SHOWN in metric.numerator() or metric.denominator() == SHOWN:

@@ -64,7 +64,7 @@ def render_report(analysis: Analysis) -> str:
         primary=[(found, over_time(found)) for found in primary],
         novelty=[(view, by_age(view.days)) for view in analysis.novelty],
         units=[(day + 1, counts.tolist()) for day, counts in enumerate(analysis.units_DV)],
-        shares=[*config.shares().values()],
+        shares=config.shares(),
         begun=moment(analysis.started),
         ended=moment(analysis.now),
         definition=yaml.safe_dump(

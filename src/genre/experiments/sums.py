@@ -10,6 +10,7 @@ import polars as pl
 
 from genre.data.readers.delimited import ROW
 from genre.data.readers.values import numbers
+from genre.experiments.arms import known_teams
 from genre.experiments.definition import CoverageGuardrail, ExperimentConfig, ExperimentError
 from genre.experiments.metrics import SHOWN, row_sums, sum_columns, valued
 
@@ -22,10 +23,12 @@ class Sums:
     """Adds up chunks of rows a unit and day."""
 
     def __init__(self, config: ExperimentConfig, units: pl.DataFrame, started: float, now: float | None) -> None:
-        """Begin with the exposed units: `unit` and `exposed`."""
+        """Begin with the exposed units: `unit` and `exposed`, and `variant` where it says whose an event is."""
         self.config, self.started, self.now = config, started, float("inf") if now is None else now
         self.latest, self.strangers = float("-inf"), 0
-        self._key = units.select("unit", "exposed", pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
+        whose = [pl.col("variant").alias("team")] if config.interleave else []
+        self._by = ["unit", "team"] if config.interleave else ["unit"]
+        self._key = units.select("unit", *whose, "exposed", pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
         self._daily, self._before = list[pl.DataFrame](), list[pl.DataFrame]()
         self._fold_at = FOLD_ROWS
         self._answers, self._shown = list[pl.DataFrame](), list[pl.DataFrame]()
@@ -46,8 +49,11 @@ class Sums:
         """
         logs = self.config.logs
         value = numbers(frame[logs.value]) if self._valued else pl.repeat(None, len(frame), dtype=pl.Float64, eager=True)
-        frame = frame.select("unit", "time", pl.col(logs.event).cast(pl.String).alias("event"), value.alias("value"), ROW)
-        ours = frame.join(self._key, on="unit", how="inner")
+        team = [pl.col(logs.team).cast(pl.String).replace("", None).alias("team")] if self.config.interleave and logs.team else []
+        frame = frame.select("unit", "time", pl.col(logs.event).cast(pl.String).alias("event"), value.alias("value"), *team, ROW)
+        if team:
+            known_teams(self.config, frame, "team", path)
+        ours = frame.join(self._key, on=self._by, how="inner")
         self.strangers += len(frame) - len(ours)
         broken = ours.filter(pl.col("event").is_in(self._valued) & pl.col("value").is_null())
         if len(broken):

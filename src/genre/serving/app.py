@@ -20,6 +20,7 @@ from genre.serving.routes import admin, events, experiments, health, items, list
 from genre.serving.server import Server
 from genre.serving.settings import ServeSettings
 from genre.serving.store.database import Unavailable
+from genre.serving.tracing import Traced, provider
 
 
 def create_app(settings: ServeSettings, load: Loader) -> FastAPI:
@@ -50,6 +51,8 @@ def create_app(settings: ServeSettings, load: Loader) -> FastAPI:
             CORSMiddleware, allow_origins=settings.allow_origins, allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["authorization", "content-type", "x-request-id"],
         )  # fmt: skip
+    if (spans := provider()) is not None:
+        app.add_middleware(Traced, provider=spans)
     app.add_middleware(Observed)
     return app
 

@@ -27,7 +27,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "request_id": pl.String, "time": pl.Float64, "kind": pl.String, "unit": pl.String, "user_id": pl.String, "session_id": pl.String,
         "surface": pl.String, "variant": pl.String, "model": pl.String, "policy": pl.String, "item_ids": pl.List(pl.String),
         "positions": pl.List(pl.Int32), "propensities": pl.List(pl.Float64), "scores": pl.List(pl.Float64), "context": pl.String,
-        "degraded": pl.List(pl.String), "ms": pl.Float64, "candidates": pl.List(pl.String),
+        "degraded": pl.List(pl.String), "ms": pl.Float64, "candidates": pl.List(pl.String), "teams": pl.List(pl.String),
     },
     "events": {
         "event_id": pl.String, "received": pl.Float64, "time": pl.Float64, "type": pl.String, "unit": pl.String, "user_id": pl.String,

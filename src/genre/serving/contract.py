@@ -84,7 +84,7 @@ class Item(Wire):
     """From 1; goes on over the pages of a cursor."""
     score: float
     propensity: float | None = None
-    """How likely the policy was to put this item at this place; null where a rule or a fallback did."""
+    """How likely the policy was to put this item at this place; null where a rule or a fallback did, or two lists are interleaved."""
     reasons: list[str] | None = None
 
 
@@ -96,7 +96,7 @@ class RecommendResponse(Wire):
     degraded: bool = False
     """A stage failed or ran out of time, and something simpler answered."""
     model: str
-    """The bundle's version."""
+    """The bundle's version; two of them, joined by +, where an experiment interleaves their lists."""
     policy: str
     variant: str | None = None
     """The experiment and its arm, `EXPERIMENT/VARIANT`, for who takes part in one on this surface."""
@@ -118,8 +118,8 @@ class RankedItem(Wire):
     item_id: str
     rank: int
     score: float
-    probability: float
-    """How likely the policy was to put it at this place, given those above it."""
+    probability: float | None
+    """How likely the policy was to put it at this place, given those above it; null where two rankings are interleaved."""
 
 
 class RankResponse(Wire):
@@ -206,6 +206,7 @@ class Trace:
         stage_scores: the score of each candidate after a stage, by stage and item id.
         allowed: how many items of the catalogue pass each filter.
         plan: how the catalogue was searched: "exact", "subset" or "index".
+        teams: of an interleaved list, the variant that picked each item.
     """
 
     request_id: str
@@ -227,13 +228,14 @@ class Trace:
     stage_scores: dict[str, dict[str, float]] = field(default_factory=dict)
     allowed: dict[str, int] = field(default_factory=dict)
     plan: str = ""
+    teams: list[str] | None = None
 
     def exposure(self) -> dict[str, Any]:
         """One row of the exposure log."""
         return {
             "request_id": self.request_id, "time": self.time, "unit": self.unit, "surface": self.surface, "variant": self.variant,
             "model": self.model, "policy": self.policy, "item_ids": self.item_ids, "positions": self.positions, "scores": self.scores,
-            "propensities": self.propensities, "context": dict(self.context), "degraded": sorted(self.degraded),
+            "propensities": self.propensities, "context": dict(self.context), "degraded": sorted(self.degraded), "teams": self.teams,
         }  # fmt: skip
 
     def details(self) -> dict[str, Any]:
@@ -242,15 +244,8 @@ class Trace:
         return self.exposure() | more | {"allowed": self.allowed, "plan": self.plan, "degraded": self.degraded}
 
 
-class Engine(Protocol):
-    """What answers. One object serves many threads; everything but `load` takes milliseconds."""
-
-    version: str
-    """The bundle's version, answered as `model`."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """A verified bundle, warmed up. Raises BundleError if a file is missing, damaged or foreign."""
+class Answering(Protocol):
+    """What lists come from: an engine, or what an experiment makes of two."""
 
     def recommend(self, request: RecommendRequest, history: Sequence[PastEvent], now: float) -> tuple[RecommendResponse, Trace]:
         """A list and how it came about. Never fails for want of a model: it degrades, and says so.
@@ -265,6 +260,17 @@ class Engine(Protocol):
 
     def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
         """The caller's items in order, with probabilities. Raises RequestError like `recommend`."""
+
+
+class Engine(Answering, Protocol):
+    """What answers. One object serves many threads; everything but `load` takes milliseconds."""
+
+    version: str
+    """The bundle's version, answered as `model`."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """A verified bundle, warmed up. Raises BundleError if a file is missing, damaged or foreign."""
 
     def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
         """The same engine, but for a surface's settings: an experiment's arm. It shares all else, and hears of items and events with it.

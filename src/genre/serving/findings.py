@@ -13,12 +13,12 @@ import polars as pl
 import sqlalchemy as sa
 
 from genre.experiments.analysis import Analysis, analyse
-from genre.experiments.definition import ExperimentConfig, ExperimentError, Logs, TooEarlyError
+from genre.experiments.definition import INTERLEAVED, ExperimentConfig, ExperimentError, Logs, TooEarlyError
 from genre.experiments.logs import read_logs
 from genre.experiments.planning import Outlook, look_ahead
 from genre.experiments.state import Experiment
 from genre.experiments.sums import DAY
-from genre.serving.live import COLUMNS
+from genre.serving.live import columns
 from genre.serving.store.assignments import label
 from genre.serving.store.database import Database
 from genre.serving.store.schema import assignments, events, exposures, merges
@@ -27,8 +27,9 @@ UNITS = 500
 """Units whose rows are read at once."""
 EXPOSURES = {
     "unit": pl.String, "variant": pl.String, "time": pl.Float64, "ms": pl.Float64, "degraded": pl.Boolean, "items": pl.List(pl.String),
+    "first": pl.String,
 }  # fmt: skip
-EVENTS = {"unit": pl.String, "event": pl.String, "time": pl.Float64, "value": pl.Float64}
+EVENTS = {"unit": pl.String, "event": pl.String, "time": pl.Float64, "value": pl.Float64, "team": pl.String}
 
 
 def analysed(database: Database, experiment: Experiment, watching: bool = False) -> Analysis:
@@ -44,7 +45,7 @@ def analysed(database: Database, experiment: Experiment, watching: bool = False)
         raise ExperimentError(f"experiment {experiment.config.name!r} was not started: there is nothing to report")
     now = experiment.stopped or time.time()
     with copied(database, experiment.config, experiment.started) as config:
-        return analyse(config, read_logs(config, experiment.started, now), watching)
+        return analyse(config, read_logs(config, experiment.started, now, quiet=True), watching)
 
 
 def planned(database: Database, config: ExperimentConfig) -> Outlook:
@@ -84,32 +85,44 @@ def copied(database: Database, config: ExperimentConfig, started: float | None, 
             with database.read() as connection:
                 if started is not None:
                     _write(folder / "exposures" / f"{part:06d}.parquet", _shown(connection, config, some, started), EXPOSURES)
-                _write(folder / "events" / f"{part:06d}.parquet", _done(connection, some, done), EVENTS)
-        logs = Logs(exposures=None if started is None else folder / "exposures", events=folder / "events", **COLUMNS)
+                _write(folder / "events" / f"{part:06d}.parquet", _done(connection, config, some, done), EVENTS)
+        logs = Logs(exposures=None if started is None else folder / "exposures", events=folder / "events", **columns(config.interleave))
         yield config.model_copy(update={"logs": logs})
 
 
 def _shown(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], started: float) -> list[dict[str, Any]]:
-    variants = {label(config.name, variant): variant for variant in config.variants}
+    variants = {label(config.name, variant): variant for variant in config.shares()}
     column = exposures.c
-    chosen = sa.select(column.unit, column.variant, column.time, column.ms, column.degraded, column.item_ids).where(
+    chosen = sa.select(column.unit, column.variant, column.time, column.ms, column.degraded, column.item_ids, column.teams).where(
         column.unit.in_(units), column.time >= started, column.variant.in_(list(variants))
     )
     return [
         {
             "unit": row.unit, "variant": variants[row.variant], "time": row.time, "ms": row.ms, "degraded": bool(row.degraded),
-            "items": row.item_ids,
+            "items": row.item_ids, "first": (row.teams or [None])[0],
         }
         for row in connection.execute(chosen)
     ]  # fmt: skip
 
 
-def _done(connection: sa.Connection, units: Sequence[str], since: float) -> list[dict[str, Any]]:
+def _done(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], since: float) -> list[dict[str, Any]]:
     column = events.c
     chosen = sa.select(column.unit, column.type.label("event"), column.time, column.value).where(
         column.unit.in_(units), column.time >= since
     )
-    return [dict(row) for row in connection.execute(chosen).mappings()]
+    if not config.interleave:
+        return [{**row, "team": None} for row in connection.execute(chosen).mappings()]
+    of_list = sa.and_(exposures.c.request_id == column.request_id, exposures.c.variant == label(config.name, INTERLEAVED))
+    chosen = chosen.add_columns(column.item_id, exposures.c.item_ids, exposures.c.teams).outerjoin_from(events, exposures, of_list)
+    return [
+        {"unit": row.unit, "event": row.event, "time": row.time, "value": row.value, "team": _team(row.item_id, row.item_ids, row.teams)}
+        for row in connection.execute(chosen)
+    ]
+
+
+def _team(item_id: str | None, item_ids: list[str] | None, teams: list[str] | None) -> str | None:
+    """Whose pick an event is about; nobody's, if it does not name the list that showed the item."""
+    return teams[item_ids.index(item_id)] if teams and item_ids and item_id in item_ids else None
 
 
 def _write(file: Path, rows: list[dict[str, Any]], schema: dict[str, Any]) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from genre.experiments.assignment import Assigner
-from genre.experiments.definition import ExperimentConfig, ExperimentError, Variant
+from genre.experiments.definition import INTERLEAVED, ExperimentConfig, ExperimentError, Variant
 from genre.experiments.loading import parse_experiment
 from genre.experiments.state import Experiment
-from genre.serving.contract import Engine
+from genre.serving.contract import Answering, Engine
+from genre.serving.interleaving import Interleaving
 from genre.serving.store.assignments import label
 from genre.surfaces import DEFAULT, Surface
 
 COLUMNS = {"latency": "ms", "degraded": "degraded", "items": "items"}
 """What the served log calls what guardrails read."""
+TEAMS = {"team": "team", "first": "first"}
+"""And what credit is given by, of an interleaved experiment."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Arm:
     """What answers, and what the log calls it."""
 
     label: str
-    engine: Engine
+    engine: Answering
 
 
 class Live:
@@ -43,10 +46,8 @@ class Live:
         self._arms: dict[tuple[str, str], Arm] = {}
         for one in experiments:
             self._on.setdefault(one.config.surface, []).append(one.config.name)
-            for name, variant in one.config.variants.items():
-                model, changes = parts(variant)
-                assert engines is not None and model is not None  # written out at the start
-                engine = engines[model].varied(one.config.surface, changes) if changes else engines[model]
+            assert engines is not None
+            for name, engine in arms_of(one.config, engines).items():
                 self._arms[one.config.name, name] = Arm(label(one.config.name, name), engine)
 
     def concerns(self, surface: str) -> bool:
@@ -60,6 +61,21 @@ class Live:
             if got.variant is not None:
                 return self._arms[experiment, got.variant]
         return None
+
+
+def arms_of(config: ExperimentConfig, engines: Mapping[str, Engine]) -> dict[str, Answering]:
+    """What answers for each arm, by its name."""
+    found: dict[str, Answering] = {}
+    for name in (config.control, *config.treatments):
+        model, changes = parts(config.variants[name])
+        assert model is not None  # written out at the start
+        found[name] = engines[model].varied(config.surface, changes) if changes else engines[model]
+    return {INTERLEAVED: Interleaving(found)} if config.interleave else found
+
+
+def columns(interleave: bool) -> dict[str, str]:
+    """What an experiment reads of the served log."""
+    return TEAMS if interleave else COLUMNS
 
 
 def parts(variant: Variant) -> tuple[str | None, dict[str, Any]]:
@@ -77,7 +93,7 @@ def parse_live(tree: Mapping[str, Any]) -> ExperimentConfig:
     if tree.get("logs"):
         raise ExperimentError("logs: the server reads its own log; leave this out")
     # Two people of two variants may turn out to be one: that is nobody's mistake here.
-    config = parse_experiment({"surface": DEFAULT, "crossed": "drop", **tree, "logs": COLUMNS})
+    config = parse_experiment({"surface": DEFAULT, "crossed": "drop", **tree, "logs": columns(tree.get("interleave") is True)})
     for name, variant in config.variants.items():
         model, changes = parts(variant)
         if model is not None and not isinstance(model, str):

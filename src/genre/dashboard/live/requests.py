@@ -99,15 +99,21 @@ def _then(connection: sa.Connection, found: Mapping[str, Any]) -> dict[str, Coun
 
 
 def _places(desk: Desk, found: Mapping[str, Any], then: Mapping[str, Counter[str]]) -> tuple[Place, ...]:
-    candidates = found.get("candidates") or {}
-    scores = (found.get("stage_scores") or {}).get("score", {})
-    rank = {item: i for i, item in enumerate(sorted(scores, key=lambda item: -scores[item]), 1)}
+    candidates, scores = found.get("candidates") or {}, found.get("stage_scores") or {}
     columns = (found["item_ids"], found["positions"], found["scores"], found["propensities"])
+    teams: list[str | None] = found.get("teams") or [None] * len(found["item_ids"])
+    ranks = {
+        stage: {item: i for i, item in enumerate(sorted(of, key=lambda item: -of[item]), 1)}
+        for stage, of in scores.items()
+    }  # fmt: skip
     places = []
-    for item, position, score, propensity in zip(*columns, strict=True):
+    for item, position, score, propensity, team in zip(*columns, teams, strict=True):
         sources = ", ".join(name for name, items in candidates.items() if item in items)
+        rank = ranks.get("score" if team is None else f"{team}: score", {})
         why = f"number {rank[item]:,} of {len(rank):,} candidates by score" if item in rank else ""
-        if propensity is None:
+        if team is not None:
+            why = f"picked by {team}" + (f"; its {why}" if why else "")
+        elif propensity is None:
             why = "placed by a rule, or to fill the list" + (f"; {why}" if why else "")
         did = ", ".join(f"{kind} {n}" if n > 1 else kind for kind, n in then.get(item, Counter()).items())
         places.append(Place(position, item, desk.title(item), sources, score, propensity, why, did))

@@ -115,7 +115,11 @@ class EventLogReader(Reader):
 def scan_log(archive: Path, name: str) -> pl.LazyFrame | None:
     """One log of an archive; None if nothing of it was ever archived."""
     files = sorted((archive / name).glob("date=*/*.parquet"))
-    return pl.scan_parquet(files, hive_partitioning=False) if files else None
+    # Columns grow in number over the years: what older files do not have is null in them, and newer ones may have more than the first.
+    schema: dict[str, pl.DataType] = {}
+    for file in files:
+        schema |= pl.read_parquet_schema(file)
+    return pl.scan_parquet(files, hive_partitioning=False, schema=schema, missing_columns="insert") if files else None
 
 
 def merged(archive: Path, log: pl.LazyFrame) -> pl.LazyFrame:

@@ -20,6 +20,10 @@ class ReadError(ValueError):
     """A source that cannot be read as asked; the message names the file and the fix."""
 
 
+class NothingRead(ReadError):
+    """There are columns but no rows."""
+
+
 class Rejections:
     """Collects the rows left out, of all files of one reader."""
 

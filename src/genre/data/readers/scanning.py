@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from genre.data.readers.delimited import ROW, delimited, header
 from genre.data.readers.formats import format_of, parts
 from genre.data.readers.jsonl import LINES, jsonl, records
-from genre.data.readers.rejection import ReadError, Rejections
+from genre.data.readers.rejection import NothingRead, ReadError, Rejections
 
 PARQUET_ROWS = 1 << 17
 
@@ -54,7 +54,7 @@ def scan(
             rows += len(frame)
             yield part, frame
     if rows == 0 and len(rejections) == before:
-        raise ReadError(f"{path}: there are columns but no rows")
+        raise NothingRead(f"{path}: there are columns but no rows")
 
 
 def sample(path: Path, n: int = 10_000, separator: str | None = None, quotes: bool = True) -> pl.DataFrame:

@@ -24,8 +24,8 @@ def is_archive(folder: Path) -> bool:
 def lists_of(archive: Path) -> pl.DataFrame:
     """Every list that a policy chose, with what is needed to ask another policy about it.
 
-    Left out are places that no policy chose (pins, backfills), whose propensity is null, and lists of which a stage had failed. What the
-    policy chose from is known while the server keeps its traces; for `rank` it is the caller's list.
+    Left out are places that no policy chose (pins, backfills) and interleaved lists, whose propensities are null, and lists of which a
+    stage had failed. What the policy chose from is known while the server keeps its traces; for `rank` it is the caller's list.
     """
     log = scan_log(archive, "exposures")
     if log is None:
@@ -40,10 +40,12 @@ def lists_of(archive: Path) -> pl.DataFrame:
         # Strangers have nothing to do with each other: each request is a unit of its own.
         unit=pl.when(pl.col("unit") != "anonymous").then("user_id")
     )
-    found = frame.drop("user_id", "session_id", "scores", "context", "degraded", "ms", "chosen", "^into_unit$").collect()
+    found = frame.drop("user_id", "session_id", "scores", "context", "degraded", "ms", "chosen", "^into_unit|teams$").collect()
     total = int(log.select(pl.len()).collect().item())
     empty = int((found["items"].list.len() == 0).sum())
     unknown = int(found["candidates"].is_null().sum())
+    if interleaved := int(log.filter(pl.col("policy") == "team_draft").select(pl.len()).collect().item()):
+        logger.warning("%s: %s lists interleave two rankings; how likely these were is not known: left out", archive, interleaved)
     logger.info("%s: of %s lists, %s degraded and %s chosen by no policy are left out", archive, total, total - len(found), empty)
     if unknown:
         logger.warning("%s: of %s lists it is not known what the policy chose from; archive while traces are kept", archive, unknown)

@@ -79,7 +79,7 @@ class ComparisonLine(Wire):
     control: float | None
     treatment: float | None
     relative: bool
-    """Intervals are shares of control; otherwise in the metric's own unit."""
+    """Intervals are shares of control; otherwise in the metric's own unit, or from -1 to 1 the lead of an interleaved variant."""
     units: int
     anytime: IntervalAnswer
     """May be read and acted upon at any time."""
@@ -238,7 +238,6 @@ async def report(request: Request, name: Name) -> Response:
 
 def _report(experiment: Experiment, analysis: Analysis) -> ReportAnswer:
     decision = analysis.decision
-    units = dict(zip(analysis.config.variants, analysis.units_DV[-1].tolist(), strict=True))
     rails = [
         GuardrailLine(
             name=rail.name, variant=rail.variant, state=rail.state, worse=None if rail.worse is None else _interval(rail.worse),
@@ -248,7 +247,7 @@ def _report(experiment: Experiment, analysis: Analysis) -> ReportAnswer:
     ]  # fmt: skip
     return ReportAnswer(
         experiment=_line(experiment), verdict=decision.verdict, sentence=decision.sentence, variant=decision.variant,
-        reasons=list(decision.reasons), days=analysis.days, units=units, split_p=_finite(analysis.ratio.p),
+        reasons=list(decision.reasons), days=analysis.days, units=analysis.units, split_p=_finite(analysis.ratio.p),
         split_alarm=analysis.ratio.alarm is not None, comparisons=[_compared(found) for found in analysis.comparisons], guardrails=rails,
         silent=analysis.silent, crossed=analysis.crossed,
     )  # fmt: skip

@@ -28,6 +28,7 @@ from genre.serving.observability import count_stages
 from genre.serving.openapi import documented
 from genre.serving.project import Project
 from genre.serving.store import events, exposures
+from genre.serving.tracing import note
 
 router = APIRouter()
 L = TypeVar("L", RecommendResponse, RankResponse)
@@ -75,6 +76,8 @@ class RequestDetails(Wire):
     stage_scores: dict[str, dict[str, float]] | None = None
     allowed: dict[str, int] | None = None
     plan: str | None = None
+    teams: list[str] | None = None
+    """Of an interleaved list, the variant that picked each item."""
     item: Verdict | None = None
     """On the item asked about."""
 
@@ -182,6 +185,7 @@ def _logged(project: Project, trace: Trace, kind: str, asked: Asking, missing: s
     if arm is not None:
         trace.variant = told["variant"] = arm.label
     count_stages(trace.ms, trace.degraded)
+    note(trace)
     project.shown.add((trace, kind, asked.user_id, asked.session_id))
     return body.model_copy(update=told) if told else body
 
@@ -194,7 +198,9 @@ def _verdict(found: dict[str, Any], item_id: str) -> Verdict:
     shown = item_id in found["item_ids"]
     position = found["positions"][found["item_ids"].index(item_id)] if shown else None
     if shown:
-        why = f"shown at position {position}" + (f", found by {', '.join(found_by)}" if found_by else "")
+        team = dict(zip(found["item_ids"], found["teams"], strict=True))[item_id] if found.get("teams") else None
+        picked = f", picked by {team}" if team is not None else ""
+        why = f"shown at position {position}{picked}" + (f", found by {', '.join(found_by)}" if found_by else "")
     elif found.get("candidates") is None:
         why = "not shown; the trace of this answer is no longer kept"
     elif dropped_by:

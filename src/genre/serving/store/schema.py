@@ -59,11 +59,13 @@ exposures = Table(
     Column("context", Json, nullable=False),
     Column("degraded", Json, nullable=False),
     Column("ms", Float),
+    Column("teams", Json),
     Index("uq_exposures_request_id", "request_id", unique=True),
     Index("ix_exposures_unit_time", "unit", "time"),
     sqlite_autoincrement=True,
 )  # fmt: skip
-"""Lists shown. `unit` is what experiments randomise and histories belong to: `user:ID`, `session:ID` or `anonymous`."""
+"""Lists shown. `unit` is what experiments randomise and histories belong to: `user:ID`, `session:ID` or `anonymous`; `teams` of an
+interleaved list are the variants that picked its items."""
 
 events = Table(
     "events", metadata, _seq(),
