@@ -35,6 +35,7 @@ from genre.serving.store import catalogue, registry
 from genre.serving.store.catalogue import Change
 from genre.serving.store.database import Database
 from genre.types import Floats, GroundTruth
+from genre.writing import whole
 
 WORK = "update"
 """Where a new model is made, in the run's folder."""
@@ -215,8 +216,6 @@ def _shelved(made: Path, run: Path) -> str:
     """A finished bundle under the next version of the run's own shelf; complete or absent."""
     there = [int(name) for name in bundles(run) if name.isdecimal()]
     version = f"{max(there, default=0) + 1:06d}"
-    partial = run / MODELS / f".{version}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(made, partial)
-    partial.rename(run / MODELS / version)
+    with whole(run / MODELS / version) as partial:
+        shutil.copytree(made, partial)
     return version
