@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from genre.writing import whole
 
 FORMAT = 1
 """Raised when older code could not read what is written."""
@@ -70,13 +71,9 @@ def seal(folder: Path, facts: dict[str, Any]) -> None:
     """List every file with its hash, last of all; what is in the folder from then on is the bundle."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not _scratch(file, folder))
     listed = {str(file.relative_to(folder)): {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in files}
-    whole = {"genre_bundle": FORMAT, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "facts": facts, "files": listed}
-    partial = folder / f".{LIST}.partial"
-    with partial.open("w") as handle:
-        handle.write(json.dumps(whole, indent=2) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.rename(folder / LIST)
+    everything = {"genre_bundle": FORMAT, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "facts": facts, "files": listed}
+    with whole(folder / LIST, durable=True) as partial:
+        partial.write_text(json.dumps(everything, indent=2) + "\n")
 
 
 def mapped(file: Path) -> dict[str, npt.NDArray[Any]]:
@@ -93,12 +90,12 @@ def mapped(file: Path) -> dict[str, npt.NDArray[Any]]:
             header = json.loads(handle.read(min(size, 100_000_000)))
         if not isinstance(header, dict):
             raise ValueError("its header is no mapping")
-        whole = np.memmap(file, np.uint8, "c", offset=8 + size) if file.stat().st_size > 8 + size else np.empty(0, np.uint8)
+        content = np.memmap(file, np.uint8, "c", offset=8 + size) if file.stat().st_size > 8 + size else np.empty(0, np.uint8)
         found = {}
         for name, entry in header.items():
             if name != "__metadata__":
                 start, stop = entry["data_offsets"]
-                found[name] = np.asarray(whole[start:stop]).view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+                found[name] = np.asarray(content[start:stop]).view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{file} is not a safetensors file: {error}") from error
     return found
@@ -114,8 +111,8 @@ def _read_list(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]
     if not file.is_file():
         raise BundleError(f"{folder} is no bundle: it has no {LIST}. Make one with: genre publish RUN")
     try:
-        whole = json.loads(file.read_text())
-        version, listed, facts = whole["genre_bundle"], whole["files"], whole["facts"]
+        written = json.loads(file.read_text())
+        version, listed, facts = written["genre_bundle"], written["files"], written["facts"]
         names = [Path(name) for name in listed]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{file} is not a bundle's list of files: {error}") from error
@@ -128,7 +125,7 @@ def _read_list(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]
 
 def _scratch(file: Path, folder: Path) -> bool:
     name = str(file.relative_to(folder))
-    return name in (*OUTSIDE, "fingerprint", "meter.json", "meter.new") or file.name.startswith(".")
+    return name in (*OUTSIDE, "fingerprint", "meter.json") or file.name.startswith(".")
 
 
 def _sha256(file: Path) -> str:

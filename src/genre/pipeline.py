@@ -284,8 +284,12 @@ def judge(
     )
 
 
-def publish(config: GenreConfig, run: Run, force: bool = False) -> Path:
-    """Everything that serving needs, as the next version in models/; the newest version where nothing changed since it was made."""
+def publish(config: GenreConfig, run: Run, force: bool = False, learnt: Path | None = None) -> Path:
+    """Everything that serving needs, as the next version in models/; the newest version where nothing changed since it was made.
+
+    Args:
+        learnt: what policies have learnt while serving (`serving.operating.learnt_so_far`); they go on from there.
+    """
     from genre.publishing.assembling import Parts, assemble  # needs onnx, and nothing else here does
 
     evaluated = f"evaluate/{config.served}"
@@ -305,7 +309,7 @@ def publish(config: GenreConfig, run: Run, force: bool = False) -> Path:
         rankers = {name: run.path(f"rank/{name}") for name in config.rankers}
         encoders = {name: run.path(f"embed/{name}") for name in config.encoders}
         metrics = run.path(evaluated) / "metrics.json" if judged else None
-        assemble(config, Parts(Dataset.load(run.path("prepare")), rankers, encoders, metrics, fingerprints), folder)
+        assemble(config, Parts(Dataset.load(run.path("prepare")), rankers, encoders, metrics, fingerprints, learnt), folder)
 
     run.stage(version, settings, inputs, work)
     return run.path(version)

@@ -28,6 +28,7 @@ from genre.rankers import Ranker
 from genre.runs import Run
 from genre.types import Floats, Histories, Ints, Recommendation, offsets_of
 from genre.vectors import unit
+from genre.writing import whole
 
 BATCH = 256
 Vectors = npt.NDArray[np.float32]
@@ -136,19 +137,12 @@ class Recommender:
 
     def recommend_all(self, out: str | Path, n: int = 10) -> int:
         """Lists for every user of the run, streamed to a Parquet file that appears only when complete; returns its rows."""
-        out = Path(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".{out.name}.partial")
-        users = self.dataset.users["user_id"].to_list()
-        rows, writer = 0, None
-        for frame in track(self._batches(users, n), "recommending", total=-(-len(users) // BATCH)):
-            table = frame.to_arrow()
-            writer = writer or pq.ParquetWriter(partial, table.schema)
-            writer.write_table(table)
-            rows += len(frame)
-        if writer is not None:
-            writer.close()
-            partial.rename(out)
+        users, rows = self.dataset.users["user_id"].to_list(), 0
+        schema = pl.DataFrame(schema=RECOMMENDED).to_arrow().schema
+        with whole(Path(out)) as partial, pq.ParquetWriter(partial, schema) as writer:
+            for frame in track(self._batches(users, n), "recommending", total=-(-len(users) // BATCH)):
+                writer.write_table(frame.to_arrow())
+                rows += len(frame)
         return rows
 
     def add_items(self, items: pl.DataFrame) -> None:

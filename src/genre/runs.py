@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genre.writing import whole
+
 log = logging.getLogger(__name__)
 
 VERSION = importlib.metadata.version("genre-rec")
@@ -180,9 +182,8 @@ class _Meter:
             beats += 1
             if beats % 10 == 0:
                 spent = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "peak_mb": self.peak_mb}
-                temporary = self.file.with_suffix(".new")
-                temporary.write_text(json.dumps(spent))
-                temporary.rename(self.file)
+                with whole(self.file) as partial:
+                    partial.write_text(json.dumps(spent))
 
     def _read(self) -> None:
         self.seconds = round(self._before[0] + time.perf_counter() - self._start[0], 3)

@@ -28,16 +28,19 @@ from genre.rankers import Ranker
 from genre.serving.archive import ARCHIVE, archive
 from genre.serving.contract import PastEvent, RecommendRequest
 from genre.serving.engine import BundleEngine
-from genre.serving.operating import changing, who
+from genre.serving.operating import changing, learnt_so_far, who
 from genre.serving.settings import open_store
 from genre.serving.shelf import MODELS, bundles, register_all
 from genre.serving.store import catalogue, registry
 from genre.serving.store.catalogue import Change
 from genre.serving.store.database import Database
 from genre.types import Floats, GroundTruth
+from genre.writing import whole
 
 WORK = "update"
 """Where a new model is made, in the run's folder."""
+LEARNT = "learnt"
+"""There: what policies have learnt while serving."""
 PLACES = 10
 HISTORY = 200
 FEWEST = 10
@@ -109,13 +112,14 @@ def update(
     if len(truth) == 0:
         raise ValueError(f"{TOO_LITTLE}: nobody did anything new in the newest slice; try later, or a larger --share")
     ids = dataset.items["item_id"].to_list()
-    ours = served_ndcg(pipeline.publish(trial, work), told, truth, ids)
-    theirs = served_ndcg(current, told, truth, ids)
+    learnt = learnt_so_far(run, fresh(run / WORK / LEARNT), database=database)
+    ours = served_ndcg(pipeline.publish(trial, work), told, truth, ids, learnt)
+    theirs = served_ndcg(current, told, truth, ids, learnt)
     candidate, now, difference = bootstrap(np.stack([ours, theirs, ours - theirs], axis=1))
     if difference.mean < -tolerance * now.mean:
         return Outcome(len(truth), now, candidate, difference, None)
     whole = learning_from_log(config, run / ARCHIVE, {"use": "none"}, warm)
-    made = pipeline.publish(whole, pipeline.run(whole, folder=run / WORK, start=start))
+    made = pipeline.publish(whole, pipeline.run(whole, folder=run / WORK, start=start), learnt=learnt)
     model = _shelved(made, run)
     shutil.rmtree(run / WORK / MODELS)
     with changing(run, database) as connection:
@@ -166,9 +170,18 @@ def learning_from_log(config: GenreConfig, logs: Path, split: dict[str, object],
     return parse_config(tree, logs / "config.yaml")
 
 
-def served_ndcg(bundle: Path, told: Sequence[Change], truth: GroundTruth, ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """ndcg@10 of each query's list as the engine would serve it to a stranger with that history, shape (Q,)."""
+def served_ndcg(
+    bundle: Path, told: Sequence[Change], truth: GroundTruth, ids: Sequence[str], learnt: Path | None = None
+) -> npt.NDArray[np.float64]:
+    """ndcg@10 of each query's list as the engine would serve it to a stranger with that history, shape (Q,).
+
+    Args:
+        learnt: what policies have learnt while serving; both models are asked with the same, as far as it means the same to them.
+    """
     engine = BundleEngine.load(bundle)
+    if learnt is not None:
+        for head in engine.heads.values():
+            head.load(learnt / head.surface)
     for change in told:
         if change.item is None:
             engine.delete_item(change.item_id)
@@ -187,6 +200,13 @@ def served_ndcg(bundle: Path, told: Sequence[Change], truth: GroundTruth, ids: S
     return found_Q
 
 
+def fresh(folder: Path) -> Path:
+    """A folder with nothing in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def _told(store: Database) -> list[Change]:
     with store.read() as connection:
         return list(catalogue.all_items(connection))
@@ -196,8 +216,6 @@ def _shelved(made: Path, run: Path) -> str:
     """A finished bundle under the next version of the run's own shelf; complete or absent."""
     there = [int(name) for name in bundles(run) if name.isdecimal()]
     version = f"{max(there, default=0) + 1:06d}"
-    partial = run / MODELS / f".{version}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(made, partial)
-    partial.rename(run / MODELS / version)
+    with whole(run / MODELS / version) as partial:
+        shutil.copytree(made, partial)
     return version

@@ -14,13 +14,15 @@ import pytest
 from dashboards import Visitor, opened
 from shop import HOSTILE, open_shop
 
+from genre.component import build
 from genre.dashboard.lists import Shown
 from genre.dashboard.live.drift import moved
 from genre.dashboard.live.off_policy import replayed
 from genre.dashboard.live.surfaces import compared, without
+from genre.policies import Policy
 from genre.policies.greedy import GreedyPolicy
 from genre.runs import Run
-from genre.serving.contract import RecommendRequest
+from genre.serving.contract import PastEvent, RecommendRequest
 from genre.serving.engine import BundleEngine
 from genre.serving.settings import open_store
 from genre.serving.store import exposures as exposures_log
@@ -201,7 +203,7 @@ def test_drift_is_the_share_that_moved() -> None:
 def test_a_greedy_policy_is_certain_of_its_own_lists(shop: tuple[Path, str]) -> None:
     engine = BundleEngine.load(shop[0] / "models" / "000002")
     row = {
-        "request_id": "r", "unit": "user:1", "surface": "home", "item_ids": ["001", "002", "003"], "positions": [1, 2, 3],
+        "request_id": "r", "time": 1.8e9, "unit": "user:1", "surface": "home", "item_ids": ["001", "002", "003"], "positions": [1, 2, 3],
         "propensities": [0.5, 0.25, None], "stage_scores": {"score": {"001": 3.0, "002": 2.0, "003": 1.0}},
     }  # fmt: skip
     logged = replayed(engine, GreedyPolicy(GreedyPolicy.Config()), [row], {("r", "002")})
@@ -211,6 +213,24 @@ def test_a_greedy_policy_is_certain_of_its_own_lists(shop: tuple[Path, str]) -> 
     np.testing.assert_allclose(logged.weight_R, [8])
     with pytest.raises(ValueError, match="chosen by a policy"):
         replayed(engine, GreedyPolicy(GreedyPolicy.Config()), [{**row, "propensities": [None, None, None]}], set())
+
+
+def test_a_policy_that_reads_the_history_is_asked_with_it(shop: tuple[Path, str]) -> None:
+    """Somebody of one category gets more of it: what they did before the list, from the store, is read as it was while serving."""
+    engine = BundleEngine.load(shop[0] / "models" / "000002")
+    columns, ids = engine.world.catalogue.columns["category"], engine.world.catalogue.ids
+    mine = str(columns.get(0))
+    others = [item for i, item in enumerate(ids) if str(columns.get(i)) != mine]
+    liked = [item for i, item in enumerate(ids) if str(columns.get(i)) == mine]
+    shown = [others[0], liked[1]]
+    row = {
+        "request_id": "r", "time": 1.8e9, "unit": "session:new", "surface": "home", "item_ids": shown[1:], "positions": [1],
+        "propensities": [0.5], "stage_scores": {"score": {shown[0]: 1.0, shown[1]: 0.9}},
+    }  # fmt: skip
+    policy = build(Policy, {"use": "calibrated", "attribute": "category", "weight": 0.99})
+    past = {"r": [PastEvent(liked[0], 1.7e9)]}
+    assert replayed(engine, policy, [row], set(), past).target_RS[0, 0] == 1
+    assert replayed(engine, policy, [row], set()).target_RS[0, 0] == 0
 
 
 def test_a_stage_that_failed_is_counted_and_said(shop: tuple[Path, str], visitor: Visitor) -> None:

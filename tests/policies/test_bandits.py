@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from genre.component import build
 from genre.policies import Policy
 from genre.policies.bandit import BanditPolicy
+from genre.policies.linucb import LinUCBPolicy
 from genre.policies.posterior import LinearPosterior
 from genre.testing import check_policy, small_candidates
 from genre.types import Candidates, Floats, Slate
@@ -198,3 +199,22 @@ def test_another_encoder_is_noticed() -> None:
     given = Candidates(np.arange(3), np.ones(3), np.eye(3))
     with pytest.raises(ValueError, match="learnt from item vectors of 4 dimensions, and these have 3"):
         policy.select(given, 1, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("per_item", [False, True])
+def test_what_was_shown_and_what_it_earned_add_up_in_any_order(per_item: bool) -> None:
+    rng = np.random.default_rng(5)
+    bandit = LinUCBPolicy(LinUCBPolicy.Config(per_item=per_item, dim=2))
+    features_EF = rng.normal(size=(60, len(bandit.posterior.prior_F)))
+    item_idx_E, reward_E = rng.integers(0, 5, 60), rng.normal(size=60)
+    bandit.learn(item_idx_E, features_EF, reward_E)
+    apart = LinUCBPolicy(bandit.config)
+    items, features = np.tile(item_idx_E, 2), np.tile(features_EF, (2, 1))
+    rewards, shown = np.concatenate([np.zeros(60), reward_E]), np.repeat([True, False], 60)
+    for rows in np.split(rng.permutation(120), [1, 4, 90, 91]):
+        apart.learn(items[rows], features[rows], rewards[rows], shown[rows])
+    for item in range(5):
+        one, other = (policy.posterior.state() for policy in (bandit, apart))
+        at = int(bandit.heads(np.array([item]))[0]), int(apart.heads(np.array([item]))[0])
+        for name in ("precision_HFF", "inverse_HFF", "target_HF", "mean_HF", "count_H"):
+            assert one[name][at[0]] == pytest.approx(other[name][at[1]], abs=1e-9), name

@@ -25,6 +25,7 @@ from genre.serving.contract import (
     RequestError,
     Trace,
 )
+from genre.serving.head import Head
 from genre.serving.store.events import unit_of
 
 ITEMS = [f"i{at}" for at in range(20)]
@@ -46,6 +47,7 @@ class SmallEngine:
         self.version = version
         self.items = {item: ItemIn(item_id=item, attributes={"title": item.upper()}) for item in items}
         self.seen: Counter[str] = Counter()
+        self.heads: dict[str, Head] = {}
         self.most = 500
         self._lock = threading.Lock()
 

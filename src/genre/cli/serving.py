@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +17,14 @@ app.add_typer(keys_app, name="keys")
 
 
 @app.command("publish")
-def publish_run(run: RunFolder, force: Annotated[bool, typer.Option(help="A new version even where nothing changed.")] = False) -> None:
+def publish_run(
+    run: RunFolder,
+    force: Annotated[bool, typer.Option(help="A new version even where nothing changed.")] = False,
+    database: StoreUrl = None,
+) -> None:
     """Make the bundle that is served: the next version in RUN/models, or the newest where nothing changed.
+
+    Policies that learn while serving go on from what they have learnt so far.
 
     Example: `genre publish runs/shop`
     """
@@ -26,9 +33,18 @@ def publish_run(run: RunFolder, force: Annotated[bool, typer.Option(help="A new 
     from genre.runs import Run
 
     config, made = load_run_config(run), Run(run)
-    with made.locked():
-        folder = publish(config, made, force)
+    with made.locked(), tempfile.TemporaryDirectory(prefix="genre-learnt-") as scratch:
+        folder = publish(config, made, force, _learnt(run, Path(scratch), database))
     out.print(f"{folder}   serve it with: genre serve {run}", highlight=False, soft_wrap=True)
+
+
+def _learnt(run: Path, scratch: Path, database: str | None) -> Path | None:
+    """What policies have learnt; nothing where nothing of the run was ever served, which needs no extra."""
+    if database is None and not (run / "store.db").is_file():
+        return None
+    from genre.serving.operating import learnt_so_far
+
+    return learnt_so_far(run, scratch, database=database)
 
 
 @app.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from genre.yaml_files import read_mapping
 
 
 class ConfigError(ValueError):
@@ -44,17 +45,7 @@ def read_tree(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     if file.resolve() in seen:
         raise ConfigError(f"{file}: extends itself, by way of {' -> '.join(map(str, seen))}")
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        near = difflib.get_close_matches(file.name, [path.name for path in file.parent.glob("*.y*ml")], 1)
-        raise ConfigError(f"{file}: no such file{f'; is it {near[0]}?' if near else ''}") from error
-    except IsADirectoryError as error:
-        raise ConfigError(f"{file} is a folder; name a YAML file") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: must be a mapping with `data:` and `rankers:`, not {type(tree).__name__}")
+    tree = read_mapping(file, "`data:` and `rankers:`", ConfigError)
     base = tree.pop("extends", None)
     if base is None:
         return tree

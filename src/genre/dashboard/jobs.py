@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from genre.dashboard.operations import Job, JobState
+from genre.writing import whole
 
 FOLDER = "jobs"
 """In the run's folder."""
@@ -127,10 +128,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, value: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps(value))
-    partial.rename(file)
+    with whole(file) as partial:
+        partial.write_text(json.dumps(value))
 
 
 if __name__ == "__main__":

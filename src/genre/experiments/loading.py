@@ -6,11 +6,11 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from genre.experiments.definition import ExperimentConfig, ExperimentError, Layer, Logs, Step, Variant
 from genre.experiments.metrics import Mean, Ratio, Value
+from genre.yaml_files import read_mapping
 
 KEYS = sorted({key for part in (ExperimentConfig, Variant, Layer, Step, Logs, Mean, Ratio, Value) for key in part.model_fields})
 
@@ -21,16 +21,7 @@ def load_experiment(file: Path) -> ExperimentConfig:
     Raises:
         ExperimentError: with every mistake, each with its path.
     """
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExperimentError(f"{file}: no such file") from error
-    except IsADirectoryError as error:
-        raise ExperimentError(f"{file} is a folder; name a YAML file") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExperimentError(f"{file}: not YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise ExperimentError(f"{file}: must be a mapping with `variants:`, `metrics:` and `primary:`, not {type(tree).__name__}")
+    tree = read_mapping(file, "`variants:`, `metrics:` and `primary:`", ExperimentError)
     return parse_experiment({"name": file.stem, **tree}, str(file), file.resolve().parent)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from genre.component import Settings
 from genre.experiments.definition import ExperimentConfig, ExperimentError
+from genre.writing import whole
 
 Status = Literal["planned", "running", "stopped"]
 
@@ -53,17 +53,10 @@ class Experiment(Settings):
 
     def save(self, file: Path, new: bool = False) -> None:
         """Write it whole or not at all; `new` refuses to replace what is there."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         try:
-            if new:
-                os.link(partial, file)
-                partial.unlink()
-            else:
-                partial.replace(file)
+            with whole(file, new=new) as partial:
+                partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         except FileExistsError as error:
-            partial.unlink()
             held = Experiment.load(file)
             raise ExperimentError(f"{file}: experiment {held.config.name!r} was started before; it is {held.status}") from error
 

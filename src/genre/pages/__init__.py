@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from genre.writing import whole
+
 
 def environment(package: str) -> Environment:
     """A package's templates, and those of this one: `page.css`, `tables.html`. What is shown is data: all of it is escaped."""
@@ -16,8 +18,6 @@ def environment(package: str) -> Environment:
 
 
 def write_page(file: Path, text: str) -> None:
-    """Write a page beside its place and rename it, so that it is complete or absent."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    """Write a page, complete or absent."""
+    with whole(file) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -9,13 +9,18 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from genre.component import Arrays
 from genre.policies.placewise import PlacewisePolicy, Turn, standardised
 from genre.policies.posterior import LinearPosterior
-from genre.types import Candidates, Floats, Ints, Slate
+from genre.types import Bools, Candidates, Floats, Ints, Slate
 
+REWARDS = {
+    "click": 1.0, "open": 1.0, "like": 1.0, "save": 1.0, "cart": 1.0, "purchase": 1.0, "share": 1.0,
+    "hide": -1.0, "dislike": -1.0, "report": -1.0,
+}  # fmt: skip
+"""What a bandit takes for success, unless told otherwise."""
 PLAIN = 3
 """Features before those of vectors: 1, the ranker's score within its list, the cosine of user and item."""
 
@@ -41,6 +46,11 @@ class BanditPolicy(PlacewisePolicy):
         """What one standard deviation of the ranker's score is believed to add to the reward before anything is learnt."""
         seed: NonNegativeInt = 0
         """Of the projection."""
+        rewards: dict[str, float] = Field(default_factory=lambda: dict(REWARDS))
+        """While serving: what an event of each type is worth, `custom:...` too; what was shown and has none earned 0. Events of several
+        types on the same item of a list add up, several of one type count once."""
+        looked_at: PositiveInt | None = None
+        """While serving: places of a list that people look at; what is below teaches nothing. None: all of them."""
 
     config: Config
 
@@ -64,7 +74,11 @@ class BanditPolicy(PlacewisePolicy):
         return turn
 
     def features(self, candidates: Candidates) -> Floats:
-        """What is known of each candidate, shape (K, F); without vectors, those features are 0."""
+        """What is known of each candidate, shape (K, F), as exact as float32 can hold it; without vectors, those features are 0."""
+        # In 32 bits, so that what is logged is what was chosen by, bit for bit.
+        return self._features(candidates).astype(np.float32).astype(np.float64)
+
+    def _features(self, candidates: Candidates) -> Floats:
         dim = self.config.dim
         found_KF = np.zeros((len(candidates), len(self.posterior.prior_F)))
         found_KF[:, 0] = 1.0
@@ -109,10 +123,13 @@ class BanditPolicy(PlacewisePolicy):
         if np.shape(reward_n) != slate.item_idx.shape or np.isinf(reward_n).any():
             raise ValueError(f"one finite reward (or NaN) a place is needed: {len(slate.item_idx)} places, rewards {reward_n}")
         known_n = np.flatnonzero(~np.isnan(reward_n))
-        items = slate.item_idx[known_n]
+        self.learn(slate.item_idx[known_n], slate.features_nF[known_n], reward_n[known_n])
+
+    def learn(self, item_idx_E: Ints, features_EF: Floats, reward_E: Floats, shown_E: Bools | None = None) -> None:
+        """Learn of places of any slates; see LinearPosterior.learn."""
         if self.config.per_item:
-            self._own_heads(items)
-        self.posterior.learn(self.heads(items), slate.features_nF[known_n], reward_n[known_n])
+            self._own_heads(item_idx_E)
+        self.posterior.learn(self.heads(item_idx_E), features_EF, reward_E, shown_E)
 
     def merge(self, replicas: Sequence[Self]) -> None:
         """Add what replicas learnt since each was loaded from this policy's saved state; the order does not matter.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from genre.component import Arrays
-from genre.types import Floats, Ints
+from genre.types import Bools, Floats, Ints
 
 REFRESH = 1000
 """Updates of a head after which its inverse is computed anew, so that rounding does not add up."""
@@ -41,19 +41,40 @@ class LinearPosterior:
         self.mean_HF = np.concatenate([self.mean_HF, np.tile(self.prior_F, (m, 1))])
         self.count_H = np.pad(self.count_H, (0, m))
 
-    def learn(self, head_E: Ints, x_EF: Floats, reward_E: Floats) -> None:
-        """Observations, in any number: the inverses follow by the formula of Sherman and Morrison (1950), all heads at once."""
-        for rows in _passes(head_E):
-            head, x_HF = head_E[rows], x_EF[rows]
-            self.precision_HFF[head] += x_HF[:, :, None] * x_HF[:, None, :]
-            self.target_HF[head] += reward_E[rows, None] * x_HF
-            self.count_H[head] += 1
-            along_HF = np.einsum("hfg,hg->hf", self.inverse_HFF[head], x_HF)
-            shrink_H = 1.0 + np.einsum("hf,hf->h", x_HF, along_HF)
-            self.inverse_HFF[head] -= along_HF[:, :, None] * along_HF[:, None, :] / shrink_H[:, None, None]
-            due = head[self.count_H[head] % REFRESH == 0]
-            self.inverse_HFF[due] = np.linalg.inv(self.precision_HFF[due])
-            self.mean_HF[head] = np.einsum("hfg,hg->hf", self.inverse_HFF[head], self.target_HF[head])
+    def learn(self, head_E: Ints, x_EF: Floats, reward_E: Floats, shown_E: Bools | None = None) -> None:
+        """Observations, in any number: the inverses follow by the formula of Sherman and Morrison (1950), all heads at once.
+
+        Args:
+            shown_E: False for a reward of what was learnt of before, as it was shown, with a reward of 0: it is added to that. None: all
+                are observations of their own. All of it adds up, so the order does not matter.
+        """
+        if not len(head_E):
+            return
+        seen_E = np.ones(len(head_E), bool) if shown_E is None else shown_E
+        np.add.at(self.target_HF, head_E, reward_E[:, None] * x_EF)
+        if len(self) == 1 and np.count_nonzero(seen_E) >= len(self.prior_F):
+            self._see_many(x_EF[seen_E])
+        else:
+            for rows in _passes(head_E[seen_E]):
+                self._see(head_E[seen_E][rows], x_EF[seen_E][rows])
+        touched = np.unique(head_E)
+        self.mean_HF[touched] = np.einsum("hfg,hg->hf", self.inverse_HFF[touched], self.target_HF[touched])
+
+    def _see(self, head_H: Ints, x_HF: Floats) -> None:
+        """One observation of each of some heads."""
+        self.precision_HFF[head_H] += x_HF[:, :, None] * x_HF[:, None, :]
+        self.count_H[head_H] += 1
+        along_HF = np.einsum("hfg,hg->hf", self.inverse_HFF[head_H], x_HF)
+        shrink_H = 1.0 + np.einsum("hf,hf->h", x_HF, along_HF)
+        self.inverse_HFF[head_H] -= along_HF[:, :, None] * along_HF[:, None, :] / shrink_H[:, None, None]
+        due = head_H[self.count_H[head_H] % REFRESH == 0]
+        self.inverse_HFF[due] = np.linalg.inv(self.precision_HFF[due])
+
+    def _see_many(self, x_EF: Floats) -> None:
+        """As many observations of the one head as it has features, or more: one inverse costs less than so many steps."""
+        self.precision_HFF[0] += x_EF.T @ x_EF
+        self.count_H[0] += len(x_EF)
+        self.inverse_HFF[0] = np.linalg.inv(self.precision_HFF[0])
 
     def predict(self, head_K: Ints, x_KF: Floats) -> tuple[Floats, Floats]:
         """Expected reward of each candidate, and its standard deviation in units of the noise, both (K,)."""
@@ -102,8 +123,8 @@ class LinearPosterior:
 
 def _passes(head_E: Ints) -> Iterator[Ints]:
     """Rows in groups in which each head occurs at most once, in order."""
-    if len(head_E) == 1:
-        yield np.zeros(1, np.int64)
+    if len(head_E) <= 1:
+        yield from [np.zeros(1, np.int64)] * len(head_E)
         return
     order = np.argsort(head_E, kind="stable")
     starts = np.flatnonzero(np.diff(head_E[order], prepend=-1))

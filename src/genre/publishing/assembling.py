@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import logging
@@ -14,14 +15,18 @@ from typing import Any
 from safetensors.numpy import load_file, save_file
 
 from genre.bundle import seal
+from genre.component import build
 from genre.config import GenreConfig, dump_config
 from genre.data.dataset import Dataset
 from genre.encoders.catalogue import load_vectors
+from genre.policies import Policy
+from genre.policies.learner import FOLDER, LEARNT, learner_of, space_of
 from genre.publishing.nearest import write_index
 from genre.publishing.scan import SCAN, write_scan
 from genre.publishing.tables import write_tables
 from genre.publishing.tower import TOWER, write_tower
 from genre.rankers import Ranker
+from genre.surfaces import DEFAULT, Surface
 from genre.vectors import unit
 
 log = logging.getLogger(__name__)
@@ -42,6 +47,7 @@ class Parts:
         rankers, encoders: their folders, by name.
         metrics: what the served ranker reached on the test part; None if it was not evaluated.
         fingerprints: of the stages, by name: the data and settings that made the bundle.
+        learnt: what the policies that serve have learnt, a folder a surface, as a bundle has it; None if nothing did.
     """
 
     dataset: Dataset
@@ -49,6 +55,7 @@ class Parts:
     encoders: Mapping[str, Path]
     metrics: Path | None
     fingerprints: Mapping[str, str]
+    learnt: Path | None = None
 
 
 def assemble(config: GenreConfig, parts: Parts, folder: Path) -> None:
@@ -71,7 +78,36 @@ def assemble(config: GenreConfig, parts: Parts, folder: Path) -> None:
     (folder / "config.yaml").write_text(dump_config(config))
     metrics = json.loads(parts.metrics.read_text()) if parts.metrics else {}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    seal(folder, _facts(config, parts, links))
+    content = content_of(folder, config)
+    write_policies(config, parts.learnt, content, folder / FOLDER)
+    seal(folder, _facts(config, parts, links) | {"space": content})
+
+
+def content_of(folder: Path, config: GenreConfig) -> str:
+    """What the vectors mean that policies read: a hash of the first encoder, without the items it was used on."""
+    first = next(iter(config.encoders), None)
+    digest = hashlib.sha256()
+    if first is not None:
+        whole = folder / "encoders" / first
+        for file in sorted([*(whole / "encoder").rglob("*"), whole / "transform.safetensors"]):
+            if file.is_file():
+                digest.update(str(file.relative_to(whole)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def write_policies(config: GenreConfig, learnt: Path | None, content: str, folder: Path) -> None:
+    """The state of every policy that learns: what it has learnt so far where that still means the same, else that of one that begins."""
+    for name, settings in {DEFAULT: Surface(), **config.surfaces}.items():
+        learner = learner_of(build(Policy, settings.policy or config.policy))
+        if learner is None:
+            continue
+        learner.save(folder / name)
+        nothing = {"exposures": 0, "events": 0, "waiting": [], "items": [], "space": space_of(learner, content)}
+        (folder / name / LEARNT).write_text(json.dumps(nothing) + "\n")
+        told = None if learnt is None else learnt / name / LEARNT
+        if told is not None and told.is_file() and json.loads(told.read_text())["space"] == nothing["space"]:
+            for file in (told, told.parent / "state.safetensors"):
+                shutil.copy(file, folder / name)
 
 
 def write_search(folder: Path) -> None:

@@ -16,6 +16,7 @@ from genre.serving.store.database import Database
 from genre.serving.store.exposures import candidates_of
 from genre.serving.store.inserting import upsert
 from genre.serving.store.schema import LOGS, archived, merges, traces
+from genre.writing import whole
 
 ARCHIVE = "logs"
 """In the run's folder."""
@@ -105,10 +106,8 @@ def _write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
 
 def _whole(frame: pl.DataFrame, file: Path) -> None:
     """Complete or absent."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    frame.write_parquet(partial, compression="zstd", compression_level=3)
-    partial.rename(file)
+    with whole(file) as partial:
+        frame.write_parquet(partial, compression="zstd", compression_level=3)
 
 
 def _drop(database: Database, before: float) -> None:

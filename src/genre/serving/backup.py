@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genre.serving.store.database import Database
+from genre.writing import whole
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,5 @@ def restore(file: Path, target: Path) -> None:
         target.rename(target.with_name(f"{target.name}.before-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"))
     for left in (f"{target.name}-wal", f"{target.name}-shm"):
         target.with_name(left).unlink(missing_ok=True)
-    partial = target.with_name(f".{target.name}.restoring")
-    with file.open("rb") as source, partial.open("wb") as copy:
-        while chunk := source.read(1 << 20):
-            copy.write(chunk)
-        copy.flush()
-        os.fsync(copy.fileno())
-    partial.rename(target)
+    with whole(target, durable=True) as partial:
+        shutil.copyfile(file, partial)

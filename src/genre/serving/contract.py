@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
 
 from genre.surfaces import Filter
 from genre.surfaces.expressions import check_size
 from genre.vocabulary import EVENTS
+
+if TYPE_CHECKING:
+    from genre.serving.head import Head
 
 Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Somebody's id, kept as given: no control characters."""
@@ -192,6 +195,17 @@ class PastEvent(NamedTuple):
     type: str = "click"
 
 
+class Noted(NamedTuple):
+    """What a policy that learns chose by, logged with the list, so that what comes of it teaches exactly that."""
+
+    head: str
+    """Whose choice it was: the surface, and a hash of the policy's settings."""
+    space: str
+    """What the features mean."""
+    features: bytes
+    """A row of float32 a place, little-endian; NaN where the policy did not choose."""
+
+
 @dataclass
 class Trace:
     """How an answer came about: what is logged, and what answers "why was X shown, or not".
@@ -207,6 +221,7 @@ class Trace:
         allowed: how many items of the catalogue pass each filter.
         plan: how the catalogue was searched: "exact", "subset" or "index".
         teams: of an interleaved list, the variant that picked each item.
+        noted: for a policy that learns.
     """
 
     request_id: str
@@ -229,6 +244,7 @@ class Trace:
     allowed: dict[str, int] = field(default_factory=dict)
     plan: str = ""
     teams: list[str] | None = None
+    noted: Noted | None = None
 
     def exposure(self) -> dict[str, Any]:
         """One row of the exposure log."""
@@ -267,6 +283,8 @@ class Engine(Answering, Protocol):
 
     version: str
     """The bundle's version, answered as `model`."""
+    heads: dict[str, Head]
+    """Policies that learn while serving, by name; whoever follows the logs teaches them."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -280,7 +298,7 @@ class Engine(Answering, Protocol):
         """
 
     def observe(self, event: EventIn, now: float) -> None:
-        """Count an event (once: idempotence is the store's): trends, and policies that learn online."""
+        """Count an event in the trends (once: idempotence is the store's)."""
 
     def upsert_item(self, item: ItemIn) -> None:
         """Add an item or replace its attributes; the very next list can show it. Raises RequestError for a wrong type of attribute."""

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,12 +44,16 @@ class BundleEngine:
     """Answers from one bundle; the contract's Engine.
 
     Attributes:
+        heads: see contract.Engine; an arm shares it with the engine that it was made of.
         failures: stages that failed or ran out of time since the start, by name.
         draw: twenty hexadecimal digits that every choice is drawn with; None takes others for every request.
     """
 
-    def __init__(self, version: str, world: World, placements: Mapping[str, Placement], plans: Plans | None = None) -> None:
-        self.version, self.world, self.placements = version, world, placements
+    def __init__(
+        self, version: str, world: World, placements: Mapping[str, Placement], plans: Plans | None = None, content: str = ""
+    ) -> None:
+        self.version, self.world, self.placements, self.content = version, world, placements, content
+        self.heads = {placement.head.name: placement.head for placement in placements.values() if placement.head is not None}
         self.plans = plans or Plans()
         self.draw: str | None = None
         self.failures: Counter[str] = Counter()
@@ -58,7 +63,9 @@ class BundleEngine:
     def load(cls, folder: Path) -> Self:
         """See contract.Engine.load."""
         bundle = Bundle.open(folder)
-        engine = cls(bundle.version, World.load(bundle), placements_of(bundle.facts))
+        world = World.load(bundle)
+        placements = placements_of(bundle.facts, folder, world.catalogue.index)
+        engine = cls(bundle.version, world, placements, content=bundle.facts.get("space", ""))
         engine._warm_up()
         return engine
 
@@ -78,6 +85,7 @@ class BundleEngine:
         else:
             listing = Listing(ready, placement, request, before, stages, self._pool)
             places = listing.places(rng_of(trace.request_id))
+            trace.noted = placement.noted(listing.slate, [place.item_idx for place in places])
             reasons = listing.reasons(places)
             scores = dict(zip(listing.item_idx_K.tolist(), listing.scores_K.tolist(), strict=True))
             stages.run("describe", lambda: listing.describe(trace, filters), lambda: None, share=float("inf"))
@@ -105,7 +113,8 @@ class BundleEngine:
         stages = Stages(placement.settings.deadline_ms, self.failures)
         trace = self._trace(request, placement, now)
         ready = stages.run("hydrate", lambda: hydrated(self.world, request, history, now, self.plans), lambda: None)
-        items = ranked(self.world, ready, request.items, placement, stages, rng_of(trace.request_id))
+        items, slate = ranked(self.world, ready, request.items, placement, stages, rng_of(trace.request_id))
+        trace.noted = placement.noted(slate, slate.item_idx.tolist())
         trace.item_ids, trace.positions = [item.item_id for item in items], [item.rank for item in items]
         trace.scores, trace.propensities = [item.score for item in items], [item.probability for item in items]
         finish(trace, stages)
@@ -124,7 +133,12 @@ class BundleEngine:
     def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
         """See contract.Engine.varied."""
         arm = copy(self)
-        arm.placements = {**self.placements, surface: changed(chosen(self.placements, surface), changes)}
+        placement = changed(chosen(self.placements, surface), changes, self.content, self.world.catalogue.index)
+        if placement.head is not None:
+            # The same policy in two arms, or in an experiment that is arranged anew, is one that learns from both.
+            head = self.heads.setdefault(placement.head.name, placement.head)
+            placement = replace(placement, head=head, policy=head.policy)
+        arm.placements = {**self.placements, surface: placement}
         return arm
 
     def observe(self, event: EventIn, now: float) -> None:

@@ -20,6 +20,7 @@ from genre.serving.shelf import MODELS, bundles
 from genre.serving.store.audit import record
 from genre.serving.store.database import Database
 from genre.serving.store.schema import assignments, comparisons, events, exposures, merges, metadata, roots, traces, users
+from genre.writing import whole
 
 HISTORIES = "histories.safetensors"
 
@@ -133,9 +134,8 @@ def _in_bundle(folder: Path, user_id: str) -> int:
         "item_idx_E": state["item_idx_E"][entries],
         "time_E": state["time_E"][entries],
     }
-    partial = folder / f".{HISTORIES}.partial"
-    save_file({name: np.ascontiguousarray(array) for name, array in kept.items()}, partial)
-    partial.rename(folder / HISTORIES)
+    with whole(folder / HISTORIES) as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in kept.items()}, partial)
     seal(folder, json.loads((folder / LIST).read_text())["facts"])
     return 1
 
@@ -147,6 +147,5 @@ def _rewritten(file: Path, before: pl.DataFrame, after: pl.DataFrame) -> int:
 
 
 def _replace(file: Path, frame: pl.DataFrame) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    frame.write_parquet(partial)
-    partial.rename(file)
+    with whole(file) as partial:
+        frame.write_parquet(partial)

@@ -7,13 +7,19 @@ import time
 
 import sqlalchemy as sa
 
+from genre.serving import learning
 from genre.serving.contract import Engine, EventIn, RequestError
+from genre.serving.head import Head
 from genre.serving.observability import ERRORS, log
 from genre.serving.store import catalogue, events
 from genre.serving.store.catalogue import Change
+from genre.serving.store.database import Unavailable
+from genre.serving.store.writer import Writer
 
 REPLAYED = 100_000
 """At most so many events are counted again when a model starts."""
+LEARNING_FIRST, LEARNING = 1.0, 0.2
+"""Seconds of learning from the logs when a model starts, and at each look: what is left is learnt at the next, while the model serves."""
 
 
 class Following:
@@ -50,6 +56,28 @@ class Following:
             for _, event in news:
                 self._observe(event, now)
             self._event_seq = news[-1][0]
+        for head in list(self.engine.heads.values()):
+            if head.learnt is None:
+                learning.begin(head, self.model, connection)
+                self._learn(head, connection, LEARNING_FIRST)
+            else:
+                self._learn(head, connection, LEARNING)
+
+    def keep(self, writer: Writer, *, all_of_it: bool = False) -> None:
+        """Have what the policies learnt saved, now and then."""
+        for head in list(self.engine.heads.values()):
+            if head.news and (all_of_it or time.monotonic() > head.saved + learning.SAVED_EVERY):
+                learning.keep(head, self.model, writer)
+
+    def _learn(self, head: Head, connection: sa.Connection, seconds: float) -> None:
+        try:
+            learning.catch_up(head, connection, seconds)
+        except Unavailable:
+            raise
+        except Exception:
+            # A policy that cannot learn goes on as it is, and so does whoever serves with it.
+            ERRORS.labels("learn").inc()
+            log.exception("policy did not learn", model=self.model, head=head.name)
 
     def _apply(self, change: Change) -> None:
         try:

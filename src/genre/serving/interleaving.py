@@ -64,6 +64,7 @@ class Interleaving:
             scores=[scores[team][item] for item, team in zip(drawn.items, drawn.teams, strict=True)],
             # How likely a place was depends on both lists and the coin: nobody has worked it out, so it is not claimed.
             propensities=[None] * len(drawn.items),
+            noted=None,  # nor does a policy that learns take half a list for its own
             degraded={**first.degraded, **second.degraded},
             ms=dict(Counter(first.ms) + Counter(second.ms)),
             candidates=self._named(first.candidates, second.candidates),

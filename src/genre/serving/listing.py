@@ -35,6 +35,7 @@ class Listing:
         before: ids on the pages before this one.
         found: each source's items, best first.
         item_idx_K, scores_K: the candidates, best first.
+        slate: what the policy chose.
         dropped: what late rules took.
     """
 
@@ -47,6 +48,7 @@ class Listing:
     found: dict[str, Ints] = field(default_factory=dict)
     item_idx_K: Ints = field(default_factory=lambda: NOTHING)
     scores_K: Floats = field(default_factory=lambda: np.empty(0))
+    slate: Slate | None = None
     dropped: dict[str, list[int]] = field(default_factory=dict)
 
     def places(self, rng: np.random.Generator) -> list[Place]:
@@ -63,7 +65,7 @@ class Listing:
         scores_K = run("score", lambda: self._scored(item_idx_K), lambda: in_order(item_idx_K))
         order_K = np.argsort(-scores_K, kind="stable")[: self._wanted]
         self.item_idx_K, self.scores_K = item_idx_K[order_K], scores_K[order_K]
-        slate = run("policy", lambda: self._chosen(rng), self._best, ALWAYS)
+        self.slate = slate = run("policy", lambda: self._chosen(rng), self._best, ALWAYS)
         places, self.dropped = run("rules", lambda: self._arranged(slate, pins), lambda: (as_chosen(slate, self.request.n), {}), ALWAYS)
         return places
 
@@ -80,8 +82,7 @@ class Listing:
         ids, asked = self.asked.world.catalogue.ids, self.asked
         kept = {i: ids[i] for i in self.item_idx_K.tolist()}
         trace.candidates = {name: [kept[i] for i in part.tolist() if i in kept] for name, part in self.found.items()}
-        # Rounded: seventeen digits of a float32 are ten of noise, and what is logged has to be packed.
-        trace.stage_scores = {"score": dict(zip(kept.values(), np.round(self.scores_K.astype(np.float64), 6).tolist(), strict=True))}
+        trace.stage_scores = {"score": dict(zip(kept.values(), self.scores_K.tolist(), strict=True))}
         trace.allowed = {one.name: int(np.count_nonzero(one.passing_N)) for one in filters if one.passing_N is not None}
         trace.allowed["all"] = int(np.count_nonzero(asked.allowed_N))
         trace.dropped = {name: [ids[i] for i in part] for name, part in self.dropped.items()}
@@ -126,7 +127,7 @@ class Listing:
     def _chosen(self, rng: np.random.Generator) -> Slate:
         policy, history_L = self.placement.policy, self.asked.past.query.item_idx_L
         candidates = candidates_of(self.asked.world, policy, self.item_idx_K, self.scores_K, history_L)
-        return policy.select(candidates, self.placement.picks(self.request.n), rng)
+        return self.placement.choose(candidates, self.placement.picks(self.request.n), rng)
 
     def _best(self) -> Slate:
         best = self.item_idx_K[: self.placement.picks(self.request.n)]

@@ -11,7 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from genre.bundle import Bundle
-from genre.serving import backup
+from genre.policies.learner import FOLDER
+from genre.serving import backup, learning
+from genre.serving.engine import BundleEngine
 from genre.serving.settings import STORE, open_store
 from genre.serving.shelf import bundles, register_all
 from genre.serving.store import keys, registry
@@ -64,6 +66,24 @@ def rollback(run: Path, *, database: str | None = None) -> registry.Roles:
     """
     with changing(run, database) as connection:
         return registry.rollback(connection, who())
+
+
+def learnt_so_far(run: Path, folder: Path, *, database: str | None = None) -> Path | None:
+    """Write what the policies of the model that serves have learnt, as a bundle has it; None if none learns, or nothing was served yet."""
+    if database is None and not (run / STORE).is_file():
+        return None
+    with contextlib.closing(open_store(run, database)) as store:
+        store.migrate()
+        with store.read() as connection:
+            serving = registry.now(connection).current
+            bundle = None if serving is None else run / registry.get(connection, serving)["path"]
+            if serving is None or bundle is None or not (bundle / FOLDER).is_dir():
+                return None
+            for head in BundleEngine.load(bundle).heads.values():
+                learning.begin(head, serving, connection)
+                learning.catch_up(head, connection, float("inf"))
+                head.save(folder / head.surface)
+    return folder
 
 
 def create_key(run: Path, name: str, scopes: Sequence[str], per_second: float, *, database: str | None = None) -> tuple[str, str]:

@@ -77,6 +77,8 @@ class Project:
             self._thread.join()
         self.shadowing.close()
         self.shown.close()
+        for following in self._held():
+            following.keep(self.writer, all_of_it=True)
         self.writer.close()
         self.database.close()
 
@@ -94,6 +96,7 @@ class Project:
                     self._experiments = revision
                 for following in self._held():
                     following.catch_up(connection)
+                    following.keep(self.writer)
             STORE_UP.labels(self.name).set(1)
         except Unavailable as error:
             STORE_UP.labels(self.name).set(0)

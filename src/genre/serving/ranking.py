@@ -20,8 +20,11 @@ from genre.types import Floats, Slate
 
 def ranked(
     world: World, asked: Asked | None, item_ids: Sequence[str], placement: Placement, stages: Stages, rng: np.random.Generator
-) -> list[RankedItem]:
-    """Each id once, best first. An item that nobody knows stands one standard deviation below the lowest that is known."""
+) -> tuple[list[RankedItem], Slate]:
+    """Each id once, best first, and the policy's choice, in the same order.
+
+    An item that nobody knows stands one standard deviation below the lowest that is known.
+    """
     ids = list(dict.fromkeys(item_ids))
     n = world.catalogue.n if asked is None else asked.n
     item_idx_K = np.array([world.catalogue.index.get(item_id, n) for item_id in ids])
@@ -44,13 +47,14 @@ def ranked(
 
     def choose() -> Slate:
         candidates = candidates_of(world, placement.policy, keys_K, scores_K, history_L)
-        return placement.policy.select(candidates, len(ids), rng)
+        return placement.choose(candidates, len(ids), rng)
 
     by_score_K = keys_K[np.argsort(-scores_K, kind="stable")]
     slate = stages.run("policy", choose, lambda: Slate(by_score_K, np.ones(len(ids))), float("inf"))
     of = {key: (item_id, score) for key, item_id, score in zip(keys_K.tolist(), ids, scores_K.tolist(), strict=True)}
     picks = zip(slate.item_idx.tolist(), slate.propensities.tolist(), strict=True)
-    return [
+    items = [
         RankedItem.model_construct(item_id=of[key][0], rank=rank, score=of[key][1], probability=probability)
         for rank, (key, probability) in enumerate(picks, 1)
     ]
+    return items, slate

@@ -21,10 +21,13 @@ from genre.evaluation.off_policy.overlap import FEW
 from genre.evaluation.off_policy.plot import weight_bars
 from genre.evaluation.off_policy.study import SAID, Study, study
 from genre.policies import Policy
+from genre.serving.candidates import candidates_of
+from genre.serving.contract import PastEvent
 from genre.serving.engine import BundleEngine
+from genre.serving.past import past_of
+from genre.serving.store.events import canonical
 from genre.serving.store.exposures import unpacked
 from genre.serving.store.schema import events, traces
-from genre.types import Candidates
 
 NEWEST = 2000
 """Traces that are asked again; a second or two."""
@@ -37,6 +40,7 @@ TRIED: tuple[dict[str, Any], ...] = (
 )
 """Offered beside the policies that the surfaces have."""
 MOODS: dict[str, State] = {"better": "good", "worse": "bad", "no difference": "idle", "cannot": "warn"}
+NOTHING = np.empty(0, np.int64)
 Row = dict[str, Any]
 
 
@@ -50,8 +54,10 @@ def fill(desk: Desk) -> OffPolicyView:
     chosen = desk["candidate"] if desk["candidate"] in offered else next(iter(offered))
     surface, policy = offered[chosen]
     names = tuple(offered)
+    rows = [row for row in rows if row["surface"] == surface]
+    pasts = {} if policy.scores_alone else desk.read(lambda connection: _done_before(connection, rows))
     try:
-        logged = replayed(engine, policy, [row for row in rows if row["surface"] == surface], clicked)
+        logged = replayed(engine, policy, rows, clicked, pasts)
         found = study(logged)
     except NoOverlap as error:
         return OffPolicyView(desk.frame(Problem("The log says nothing of this policy", str(error))), names, chosen)
@@ -100,15 +106,25 @@ def explored(row: Row) -> bool:
     return any(p is not None and p < 1 for p in row["propensities"])
 
 
-def replayed(engine: BundleEngine, policy: Policy, rows: Sequence[Row], clicked: set[tuple[str, str]]) -> Logged:
+def replayed(
+    engine: BundleEngine,
+    policy: Policy,
+    rows: Sequence[Row],
+    clicked: set[tuple[str, str]],
+    pasts: Mapping[str, Sequence[PastEvent]] | None = None,
+) -> Logged:
     """How likely a policy would have made each list that was shown, from the candidates and scores that were logged with it.
 
     Places that a rule or a fallback filled are left out: no policy chose them.
 
+    Args:
+        pasts: what the store knows that each request's person had done by then, by request id; policies that read scores alone need none.
+
     Raises:
         ValueError: nothing is left, or the policy cannot say.
     """
-    index, n = engine.world.catalogue.index, engine.world.catalogue.n
+    world = engine.world
+    index, n = world.catalogue.index, world.catalogue.n
     kept: list[tuple[Row, list[int], dict[str, float]]] = []
     for row in rows:
         scores = {item: score for item, score in row["stage_scores"].get("score", {}).items() if index.get(item, n) < n}
@@ -123,7 +139,9 @@ def replayed(engine: BundleEngine, policy: Policy, rows: Sequence[Row], clicked:
     for r, (row, places, scores) in enumerate(kept):
         ids = sorted(scores, key=lambda item: -scores[item])
         item_idx_K = np.array([index[item] for item in ids], np.int64)
-        asked = Candidates(item_idx_K, np.array([scores[item] for item in ids]), engine.world.vectors(item_idx_K))
+        done = (pasts or {}).get(row["request_id"], ())
+        past = past_of(user_of(row["unit"]), done, NOTHING, world.snapshot, world.catalogue, n, row["time"])
+        asked = candidates_of(world, policy, item_idx_K, np.array([scores[item] for item in ids]), past.query.item_idx_L)
         shown = [row["item_ids"][s] for s in places]
         shown_n = np.array([index[item] for item in shown], np.int64)
         probability_nK = policy.probabilities(asked, shown_n, np.random.default_rng(r))
@@ -147,3 +165,21 @@ def _logged(connection: sa.Connection) -> tuple[list[Row], set[tuple[str, str]]]
     since = min(one.time for one in packed)
     clicks = sa.select(events.c.request_id, events.c.item_id).where(events.c.time >= since, events.c.type == "click")
     return rows, {(row.request_id, row.item_id) for row in connection.execute(clicks.where(events.c.request_id.is_not(None)))}
+
+
+def _done_before(connection: sa.Connection, rows: Sequence[Row]) -> dict[str, list[PastEvent]]:
+    """What each request's person had done by then, oldest first, by request id."""
+    units = {row["unit"] for row in rows}
+    now = {unit: unit for unit in units} | canonical(connection, units)
+    column = events.c
+    chosen = sa.select(column.unit, column.item_id, column.time, column.type)
+    chosen = chosen.where(column.unit.in_(list(set(now.values()))), column.item_id.is_not(None))
+    done: dict[str, list[PastEvent]] = {}
+    for event in connection.execute(chosen.order_by(column.time, column.seq)):
+        done.setdefault(event.unit, []).append(PastEvent(event.item_id, event.time, event.type))
+    return {row["request_id"]: [event for event in done.get(now[row["unit"]], ()) if event.time < row["time"]] for row in rows}
+
+
+def user_of(unit: str) -> str | None:
+    """The user's id, where it is one."""
+    return unit.removeprefix("user:") if unit.startswith("user:") else None

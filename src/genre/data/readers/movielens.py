@@ -22,6 +22,7 @@ from genre.data.readers.paths import DataPath
 from genre.data.readers.rejection import ReadError, Rejections
 from genre.data.readers.roles import Roles, events
 from genre.data.readers.storing import Store
+from genre.writing import whole
 
 WHEEL = "recbole==1.2.1"
 ADDRESS = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -113,11 +114,9 @@ def download(address: str, cache: Path) -> tuple[Path, Path, Path]:
             f"(1) pip install --no-deps {WHEEL}, which holds a copy; (2) unpack ml-100k.zip and set data.reader.folder to its folder; "
             "(3) run again with a network, or set data.reader.address to a mirror"
         ) from error
-    cache.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():  # u.data last, by rename: a copy that was cut off is not taken for one
-        partial = cache / f".{name}.partial"
-        partial.write_bytes(content)
-        partial.rename(cache / name)
+    for name, content in contents.items():  # u.data last: a copy that was cut off is not taken for one
+        with whole(cache / name) as partial:
+            partial.write_bytes(content)
     return cache / "u.data", cache / "u.item", cache / "u.user"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from genre.serving.contract import Trace
+from genre.serving.contract import Noted, Trace
 from genre.serving.store.assignments import log_shown
 from genre.serving.store.events import canonical
 from genre.serving.store.inserting import Row, insert_new
@@ -18,6 +18,9 @@ from genre.serving.store.schema import exposures, traces
 
 Shown = tuple[Trace, str, str | None, str | None]
 """How an answer came about, `recommend` or `rank`, the user and the session."""
+UNNOTED = dict.fromkeys(Noted._fields)
+INNER = ("seq", *Noted._fields)
+"""Columns that say nothing to whoever asks about an answer."""
 
 
 def append(connection: sa.Connection, shown: Sequence[Shown]) -> int:
@@ -26,7 +29,7 @@ def append(connection: sa.Connection, shown: Sequence[Shown]) -> int:
     rows: list[Row] = [
         {
             **trace.exposure(), "unit": into.get(trace.unit, trace.unit), "kind": kind, "user_id": user_id, "session_id": session_id,
-            "ms": trace.ms.get("total"),
+            "ms": trace.ms.get("total"), **(UNNOTED if trace.noted is None else trace.noted._asdict()),
         }
         for trace, kind, user_id, session_id in shown
     ]  # fmt: skip
@@ -47,7 +50,7 @@ def get(connection: sa.Connection, request_id: str) -> dict[str, Any] | None:
         return None
     packed = connection.execute(sa.select(traces.c.trace).where(traces.c.request_id == request_id)).scalar()
     known = dict(line) | ({} if packed is None else unpacked(packed))
-    return {name: value for name, value in known.items() if name != "seq"}
+    return {name: value for name, value in known.items() if name not in INNER}
 
 
 def unpacked(packed: bytes) -> dict[str, Any]:

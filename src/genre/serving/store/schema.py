@@ -60,12 +60,15 @@ exposures = Table(
     Column("degraded", Json, nullable=False),
     Column("ms", Float),
     Column("teams", Json),
+    Column("head", String),
+    Column("space", String),
+    Column("features", sa.LargeBinary),
     Index("uq_exposures_request_id", "request_id", unique=True),
     Index("ix_exposures_unit_time", "unit", "time"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 """Lists shown. `unit` is what experiments randomise and histories belong to: `user:ID`, `session:ID` or `anonymous`; `teams` of an
-interleaved list are the variants that picked its items."""
+interleaved list are the variants that picked its items. The last three are what a policy that learns chose by (see `contract.Noted`)."""
 
 events = Table(
     "events", metadata, _seq(),
@@ -166,6 +169,16 @@ roles = Table(
     Column("changed", Float, nullable=False),
 )  # fmt: skip
 """Which model is `current` and which is `shadow`; `below` is the stack that a rollback goes down."""
+
+heads = Table(
+    "heads", metadata,
+    Column("head", String, primary_key=True),
+    Column("changed", Float, nullable=False),
+    Column("learnt", Json, nullable=False),
+    Column("items", Json, nullable=False),
+    Column("state", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+"""What policies have learnt while serving, `MODEL/SURFACE/HASH`, and how far into the logs; the rest is learnt again from there."""
 
 comparisons = Table(
     "comparisons", metadata, _seq(),
