@@ -99,7 +99,8 @@ def row(per_item: bool, lists: int, items: int, clicks: bool) -> str:
     noted = head.noted(slate, shown)
     size = 0 if noted is None else len(noted.features)
     what = f"{'weights an item' if per_item else 'one set of weights'}, {'lists and clicks' if clicks else 'lists alone'}"
-    return f"| {what} | {many:.0f} | {np.median(singles):.0f} | {idle:.0f} | {alone:.0f} | {max(locked - alone, 0):.0f} | {noting:.0f} | {size:,} |"
+    figures = (many, float(np.median(singles)), idle, alone, max(locked - alone, 0.0), noting, size)
+    return f"| {what} | {' | '.join(f'{figure:,.0f}' for figure in figures)} |"
 
 
 def main() -> None:
