@@ -99,8 +99,8 @@ def row(per_item: bool, lists: int, items: int, clicks: bool) -> str:
     noted = head.noted(slate, shown)
     size = 0 if noted is None else len(noted.features)
     what = f"{'weights an item' if per_item else 'one set of weights'}, {'lists and clicks' if clicks else 'lists alone'}"
-    costs = (many, float(np.median(singles)), idle, alone, max(locked - alone, 0.0), noting)
-    return f"| {what} | {' | '.join(f'{cost:.0f}' for cost in costs)} | {size:,} |"
+    figures = (many, float(np.median(singles)), idle, alone, max(locked - alone, 0.0), noting, size)
+    return f"| {what} | {' | '.join(f'{figure:,.0f}' for figure in figures)} |"
 
 
 def main() -> None:

@@ -218,3 +218,11 @@ def test_what_was_shown_and_what_it_earned_add_up_in_any_order(per_item: bool) -
         at = int(bandit.heads(np.array([item]))[0]), int(apart.heads(np.array([item]))[0])
         for name in ("precision_HFF", "inverse_HFF", "target_HF", "mean_HF", "count_H"):
             assert one[name][at[0]] == pytest.approx(other[name][at[1]], abs=1e-9), name
+
+
+def test_a_reward_for_events_that_there_are_not_is_refused() -> None:
+    assert LinUCBPolicy.Config(rewards={"purchase": 3, "custom:read": 1}).rewards["purchase"] == 3
+    with pytest.raises(ValidationError, match="no event of type 'clik'; did you mean 'click'"):
+        LinUCBPolicy.Config(rewards={"clik": 1})
+    with pytest.raises(ValidationError, match="custom:anything"):
+        LinUCBPolicy.Config(rewards={"buy": 1})

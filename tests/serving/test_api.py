@@ -266,3 +266,11 @@ def test_a_browsers_page_may_call_only_if_it_is_named(run: Path, api: TestClient
         assert (
             "access-control-allow-origin" not in named.options("/v1/recommend", headers={**asked, "origin": "https://evil.example"}).headers
         )
+
+
+def test_what_does_not_match_is_said_in_words(api: TestClient) -> None:
+    row = api.post("/v1/events", json=[event("e1", type="clik")]).json()["errors"][0]
+    assert row["where"] == "type"
+    assert row["why"].startswith("no such type of event; there is impression, view, click")
+    row = api.post("/v1/events", json=[event("e\u0000")]).json()["errors"][0]
+    assert (row["where"], row["why"]) == ("event_id", "must not hold control characters")

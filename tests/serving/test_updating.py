@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from test_store_events import log, row
+from typer.testing import CliRunner
 
 from genre.bundle import Bundle
+from genre.cli import app
 from genre.data.dataset import Dataset
 from genre.runs import Run
 from genre.serving import operating
-from genre.serving.settings import open_store
+from genre.serving.app import create_app
+from genre.serving.engine import BundleEngine
+from genre.serving.settings import ServeSettings, open_store
 from genre.serving.store import registry
 from genre.updating import update, windows
 
@@ -84,6 +89,29 @@ def test_a_worse_model_is_not(served: Path) -> None:
     assert found.model is None
     assert found.difference.mean < 0
     assert sorted(folder.name for folder in (served / "models").iterdir()) == ["000001", "000002"]
+
+
+def test_the_command_says_that_a_worse_model_is_not_published(served: Path) -> None:
+    """From events over the API to the next answer: people take what the model offers them, the candidate knows nothing of who asks."""
+    newest = float(Dataset.load(served / "prepare").interactions["time"].max() or 0)  # type: ignore[arg-type]
+    config = yaml.safe_load((served / "config.yaml").read_text())
+    config["serve"] = "popularity"
+    (served / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    with TestClient(create_app(ServeSettings(runs=[served], follow_seconds=0.05), BundleEngine.load)) as api:
+        for step in range(12):
+            events = []
+            for user in range(30):
+                anchors = [f"{user:03d}"] if step == 0 else []
+                offered = api.post("/v1/recommend", json={"user_id": f"walker-{user}", "anchors": anchors, "n": 1}).json()["items"][0]
+                moment = newest + 1000 + step * 1000 + user
+                who = {"event_id": f"{user}-{step}", "user_id": f"walker-{user}", "time": moment}
+                events.append({**who, "type": "click", "item_id": offered["item_id"]})
+            assert api.post("/v1/events", json=events).json()["accepted"] == 30
+        done = CliRunner().invoke(app, ["update", str(served)])
+        assert done.exit_code == 0, done.output
+        assert "worse: not published" in done.output
+        assert api.post("/v1/recommend", json={"user_id": "walker-1"}).json()["model"] == "000001"
+    assert [folder.name for folder in (served / "models").iterdir()] == ["000001"]
 
 
 def test_before_anything_serves_there_is_nothing_to_compare_with(small_run: Run, tmp_path: Path) -> None:

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+import difflib
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from genre.component import Arrays
 from genre.policies.placewise import PlacewisePolicy, Turn, standardised
 from genre.policies.posterior import LinearPosterior
 from genre.types import Bools, Candidates, Floats, Ints, Slate
+from genre.vocabulary import EVENTS
 
 REWARDS = {
     "click": 1.0, "open": 1.0, "like": 1.0, "save": 1.0, "cart": 1.0, "purchase": 1.0, "share": 1.0,
@@ -51,6 +53,16 @@ class BanditPolicy(PlacewisePolicy):
         types on the same item of a list add up, several of one type count once."""
         looked_at: PositiveInt | None = None
         """While serving: places of a list that people look at; what is below teaches nothing. None: all of them."""
+
+        @field_validator("rewards")
+        @classmethod
+        def _types_exist(cls, rewards: dict[str, float]) -> dict[str, float]:
+            for kind in rewards:
+                if kind not in EVENTS and not kind.startswith("custom:"):
+                    near = difflib.get_close_matches(kind, EVENTS, 1)
+                    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(EVENTS)}, and custom:anything"
+                    raise ValueError(f"there is no event of type {kind!r}; {hint}")
+            return rewards
 
     config: Config
 

@@ -9,7 +9,7 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
-from genre.serving.contract import RequestError, Wire
+from genre.serving.contract import PATTERNS, RequestError, Wire
 from genre.serving.limits import Limits, TooDeep, check_depth
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,9 +58,14 @@ class Problem(Exception):
 def blames(error: ValidationError) -> list[Blame]:
     """Every mistake with its path. What was sent is not repeated: it may be a secret or very long."""
     return [
-        Blame(where=".".join(str(part) for part in problem["loc"]) or "body", why=problem["msg"].removeprefix("Value error, "))
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        Blame(where=".".join(str(part) for part in problem["loc"]) or "body", why=_why(problem))
+        for problem in error.errors(include_url=False, include_input=False)
     ]
+
+
+def _why(problem: Any) -> str:
+    said: str = problem["msg"].removeprefix("Value error, ")
+    return PATTERNS.get(problem.get("ctx", {}).get("pattern"), said)
 
 
 async def read_bytes(request: Request, limits: Limits) -> bytes:

@@ -16,12 +16,16 @@ from genre.vocabulary import EVENTS
 if TYPE_CHECKING:
     from genre.serving.head import Head
 
-Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Id = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE)]
 """Somebody's id, kept as given: no control characters."""
-Short = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Short = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTABLE)]
 Moment = Annotated[FiniteFloat, Field(ge=0, le=4e10)]
 """Unix seconds."""
-EventType = Annotated[str, Field(pattern=rf"^({'|'.join(EVENTS)}|custom:[A-Za-z0-9_.-]{{1,50}})$", examples=["click"])]
+EVENT = rf"^({'|'.join(EVENTS)}|custom:[A-Za-z0-9_.-]{{1,50}})$"
+EventType = Annotated[str, Field(pattern=EVENT, examples=["click"])]
+PATTERNS = {PRINTABLE: "must not hold control characters", EVENT: f"no such type of event; there is {', '.join(EVENTS)}, and custom:NAME"}
+"""What is wrong with a text that does not match, in words."""
 NEGATIVE = ("hide", "dislike", "report")
 """Events after which an item is not shown to that user again."""
 SILENT = ("impression", "search")

@@ -40,6 +40,7 @@ class Following:
                 self._apply(change)
         self._event_seq = events.received_after(connection, since, REPLAYED)
         self.catch_up(connection)
+        self.learn(connection)
 
     def catch_up(self, connection: sa.Connection) -> None:
         """Everything that was written since the last time, in the order in which it was; one thread at a time."""
@@ -56,12 +57,15 @@ class Following:
             for _, event in news:
                 self._observe(event, now)
             self._event_seq = news[-1][0]
+
+    def learn(self, connection: sa.Connection) -> None:
+        """Policies learn of what was logged since the last time; one thread does this, and nobody waits for it."""
         for head in list(self.engine.heads.values()):
+            seconds = LEARNING
             if head.learnt is None:
                 learning.begin(head, self.model, connection)
-                self._learn(head, connection, LEARNING_FIRST)
-            else:
-                self._learn(head, connection, LEARNING)
+                seconds = LEARNING_FIRST
+            self._learn(head, connection, seconds)
 
     def keep(self, writer: Writer, *, all_of_it: bool = False) -> None:
         """Have what the policies learnt saved, now and then."""

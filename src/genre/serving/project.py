@@ -96,6 +96,7 @@ class Project:
                     self._experiments = revision
                 for following in self._held():
                     following.catch_up(connection)
+                    following.learn(connection)
                     following.keep(self.writer)
             STORE_UP.labels(self.name).set(1)
         except Unavailable as error:
