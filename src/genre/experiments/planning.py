@@ -156,7 +156,8 @@ def baseline_of(arm: Moments, rate: bool, name: str, cuped: bool) -> Baseline:
     now, then = arm.gradients()
     variance, before, both = (float(left @ arm.cov_KK @ right) for left, right in ((now, now), (then, then), (now, then)))
     if not (float(arm.value) and variance > 0):
-        raise ExperimentError(f"metric {name!r} is {float(arm.value):g} for every unit of the log; are its events in it?")
+        fix = "add events of those who did not do it, such as impressions" if float(arm.value) else "are its events in it?"
+        raise ExperimentError(f"metric {name!r} is {float(arm.value):g} for every unit of the log; {fix}")
     correlation = both / np.sqrt(variance * before) if cuped and before > 0 else 0.0
     return Baseline(float(arm.value), variance, float(np.clip(correlation, -0.999, 0.999)), rate and 0 < float(arm.value) < 1)
 
