@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,38 @@ def test_a_panel_groups_by_labels_that_there_are(panel: dict[str, Any]) -> None:
         assert grouped <= metrics()[name]
         assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= grouped
         assert target["expr"].count("(") == target["expr"].count(")")
+
+
+def lost(written: Any, read: Any, path: str = "") -> Iterator[str]:
+    """What of a document its reader did not understand, or changed."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key, value in written.items():
+            yield from lost(value, read[key], f"{path}.{key}") if key in read else [f"{path}.{key}"]
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for at, (one, other) in enumerate(zip(written, read, strict=True)):
+            yield from lost(one, other, f"{path}[{at}]")
+    elif written != read:
+        yield path
+
+
+def through_grafanas_types(board: dict[str, Any]) -> dict[str, Any]:
+    """Read as Grafana's own SDK types it (Dashboard, its panels, its Prometheus queries), and written again."""
+    pytest.importorskip("grafana_foundation_sdk", reason="pip install grafana-foundation-sdk")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    again: dict[str, Any] = json.loads(JSONEncoder().encode(Dashboard.from_json(copy.deepcopy(board))))
+    return again
+
+
+def test_grafanas_own_types_know_all_that_the_board_says() -> None:
+    assert list(lost(BOARD, through_grafanas_types(BOARD))) == []
+
+
+def test_a_key_that_grafana_does_not_know_would_be_found() -> None:
+    wrong = copy.deepcopy(BOARD)
+    wrong["panels"][0]["grdPos"] = {}
+    wrong["panels"][0]["targets"][0]["legnd"] = "x"
+    assert list(lost(wrong, through_grafanas_types(wrong))) == [".panels[0].targets[0].legnd", ".panels[0].grdPos"]

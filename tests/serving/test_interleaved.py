@@ -167,5 +167,4 @@ def test_what_cannot_be_interleaved_is_refused(run: Path) -> None:
         assert "metrics.clicks" in refused(metrics={"clicks": {"use": "rate", "event": "click"}})
         started(api, **DRAFT)
         assert "nobody was shown" in api.get("/v1/admin/experiments/draft/report").json()["detail"]
-        api.post("/v1/events", json=[event("c1", user_id="u1")])
         assert "is interleaved" in api.get("/v1/admin/experiments/draft/plan").json()["detail"]

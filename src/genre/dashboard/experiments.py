@@ -10,6 +10,8 @@ from genre.dashboard.frame import Frame, State, render
 from genre.experiments.analysis import Analysis
 from genre.experiments.comparison import Comparison, change
 from genre.experiments.confidence import Interval
+from genre.experiments.definition import ExperimentConfig
+from genre.experiments.planning import Outlook
 from genre.experiments.state import Status
 
 VERDICTS: dict[str, State] = {"ship": "good", "hold": "idle", "stop": "bad"}
@@ -81,20 +83,37 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What an experiment will take, in a sentence and as a table; `of_outlook` makes it."""
+
+    sentence: str
+    basis: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class ExperimentsView:
-    """Attributes: all experiments, newest first; the one that was opened, with its findings, or why there are none yet; an example."""
+    """Attributes: all experiments, newest first; the one that was opened, with findings or a plan, or why there is none; an example."""
 
     frame: Frame
     experiments: tuple[ExperimentLine, ...] = ()
     opened: ExperimentLine | None = None
     findings: Findings | None = None
     waiting: str = ""
+    plan: Planned | None = None
     example: str = EXAMPLE
 
 
 def render_experiments(view: ExperimentsView) -> str:
     """The page: an experiment, or all of them."""
     return render("experiments.html", view, "experiments")
+
+
+def of_outlook(outlook: Outlook, config: ExperimentConfig) -> Planned:
+    """What the page shows of a plan."""
+    header, rows = outlook.table()
+    return Planned(outlook.sentence(config), outlook.caption(), tuple(header), tuple(map(tuple, rows)))
 
 
 def of_analysis(analysis: Analysis) -> Findings:

@@ -58,6 +58,18 @@ class Outlook:
         """The baseline in a line."""
         return f"{self.metric} is {self.baseline.value:.4g}, from {self.units:,} units in {self.covered:.1f} days"
 
+    def sentence(self, config: ExperimentConfig) -> str:
+        """What the smallest effect worth having costs, for somebody who decides whether to start."""
+        line = next(line for line in self.lines if line.plan.min_effect == config.min_effect)
+        units, days = (line.plan.units_anytime, line.days_anytime) if config.decide_by == "anytime" else (line.plan.units_cuped, line.days)
+        long = f"more than {HORIZON} days" if days is None else "1 day" if days == 1 else f"{days} days"
+        told = f"To find a change of {config.min_effect:.1%} in {self.metric} takes {units:,} users: {long}, at {self.arriving:,.0f} a day."
+        if days is None or days > config.days:
+            told += f" That is longer than the {config.days} days planned: look for a larger effect (min_effect), or run longer (days)."
+        if units != config.planned_units:
+            told += f" Write planned_units: {units} into the definition: the interval is tightest there."
+        return told
+
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The header, and a row an effect."""
         header = ["effect", "units, one look", "with CUPED", "days", "units, any time", "days"]
@@ -75,15 +87,9 @@ def look_ahead(config: ExperimentConfig, now: float | None = None) -> Outlook:
     Raises:
         ExperimentError: no log of events, nobody in it, or a primary metric that it cannot tell.
     """
-    if config.interleave:
-        raise ExperimentError(
-            f"{config.name!r} is interleaved: how often its rankings differ, and whether users care, is in no log; start it and read the "
-            "anytime-valid interval on any day. planned_units is the number of units at which it is tightest"
-        )
+    check_plannable(config)
     log = history(config, now)
     name, metric = config.primary, config.metrics[config.primary]
-    if SHOWN in metric.numerator() or metric.denominator() == SHOWN:
-        raise ExperimentError(f"{name!r} counts lists shown, which no log holds before the experiment; plan with a metric of events")
     sums_UK = before_sums(metric, log, name)
     totals = log.daily.group_by("row").agg(pl.col(f"{name}.num", f"{name}.den").sum())
     at = totals["row"].to_numpy()
@@ -103,6 +109,24 @@ def look_ahead(config: ExperimentConfig, now: float | None = None) -> Outlook:
     planned = wanted.units_anytime if config.decide_by == "anytime" else wanted.units_cuped
     covered = (log.now - log.started) / DAY
     return Outlook(name, baseline, covered, len(log.units), len(log.units) / max(covered, 1.0), tuple(lines), planned)
+
+
+def check_plannable(config: ExperimentConfig) -> None:
+    """What is told by no log before the start cannot be planned for.
+
+    Raises:
+        ExperimentError: why.
+    """
+    if config.interleave:
+        raise ExperimentError(
+            f"{config.name!r} is interleaved: how often its rankings differ, and whether users care, is in no log; start it and read the "
+            "anytime-valid interval on any day. planned_units is the number of units at which it is tightest"
+        )
+    metric = config.metrics[config.primary]
+    if SHOWN in metric.numerator() or metric.denominator() == SHOWN:
+        raise ExperimentError(
+            f"{config.primary!r} counts lists shown, which no log holds before the experiment; plan with a metric of events"
+        )
 
 
 def history(config: ExperimentConfig, now: float | None = None) -> Log:
@@ -132,7 +156,8 @@ def baseline_of(arm: Moments, rate: bool, name: str, cuped: bool) -> Baseline:
     now, then = arm.gradients()
     variance, before, both = (float(left @ arm.cov_KK @ right) for left, right in ((now, now), (then, then), (now, then)))
     if not (float(arm.value) and variance > 0):
-        raise ExperimentError(f"metric {name!r} is {float(arm.value):g} for every unit of the log; are its events in it?")
+        fix = "add events of those who did not do it, such as impressions" if float(arm.value) else "are its events in it?"
+        raise ExperimentError(f"metric {name!r} is {float(arm.value):g} for every unit of the log; {fix}")
     correlation = both / np.sqrt(variance * before) if cuped and before > 0 else 0.0
     return Baseline(float(arm.value), variance, float(np.clip(correlation, -0.999, 0.999)), rate and 0 < float(arm.value) < 1)
 

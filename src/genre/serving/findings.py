@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from genre.experiments.analysis import Analysis, analyse
 from genre.experiments.definition import INTERLEAVED, ExperimentConfig, ExperimentError, Logs, TooEarlyError
 from genre.experiments.logs import read_logs
-from genre.experiments.planning import Outlook, look_ahead
+from genre.experiments.metrics import SHOWN
+from genre.experiments.planning import Outlook, check_plannable, look_ahead
 from genre.experiments.state import Experiment
 from genre.experiments.sums import DAY
 from genre.serving.live import columns
 from genre.serving.store.assignments import label
 from genre.serving.store.database import Database
+from genre.serving.store.events import ANONYMOUS
 from genre.serving.store.schema import assignments, events, exposures, merges
 
 UNITS = 500
@@ -49,11 +51,12 @@ def analysed(database: Database, experiment: Experiment, watching: bool = False)
 
 
 def planned(database: Database, config: ExperimentConfig) -> Outlook:
-    """How many units and days it takes, from what everybody did lately.
+    """How many units and days it takes, from who was shown the surface lately and what they did.
 
     Raises:
         ExperimentError: the log says nothing of the primary metric.
     """
+    check_plannable(config)
     now = time.time()
     with copied(database, config, None, now - DAY * (config.days + (config.cuped_days or 0))) as seen:
         return look_ahead(seen, now)
@@ -64,13 +67,14 @@ def copied(database: Database, config: ExperimentConfig, started: float | None, 
     """The definition with its logs beside it as files, for as long as the block lasts.
 
     Args:
-        started: of the experiment; None copies the events of everybody.
+        started: of the experiment; None copies what everybody did who was shown the surface, and each show as an event.
         since: events before are left out.
     """
     with tempfile.TemporaryDirectory(prefix="genre-experiment-") as scratch:
         folder = Path(scratch)
         if started is None:
-            units, done = sa.select(events.c.unit).where(events.c.time >= since).distinct(), since
+            here = sa.and_(exposures.c.surface == config.surface, exposures.c.time >= since, exposures.c.unit != ANONYMOUS)
+            units, done = sa.select(exposures.c.unit).where(here).distinct(), since
         else:
             joined = assignments.join(merges, merges.c.unit == assignments.c.unit, isouter=True)
             unit = sa.func.coalesce(merges.c.into_unit, assignments.c.unit)
@@ -79,13 +83,15 @@ def copied(database: Database, config: ExperimentConfig, started: float | None, 
         with database.read() as connection:
             everybody = sorted(connection.execute(units).scalars())
         if not everybody:
-            raise TooEarlyError(f"nobody was shown {config.name!r} yet" if started is not None else "nobody did anything yet")
+            what = f"the surface {config.surface!r}" if started is None else repr(config.name)
+            raise TooEarlyError(f"nobody was shown {what} yet")
         for part in range(0, len(everybody), UNITS):
             some = everybody[part : part + UNITS]
             with database.read() as connection:
                 if started is not None:
                     _write(folder / "exposures" / f"{part:06d}.parquet", _shown(connection, config, some, started), EXPOSURES)
-                _write(folder / "events" / f"{part:06d}.parquet", _done(connection, config, some, done), EVENTS)
+                lists = [] if started is not None else _seen(connection, config, some, done)
+                _write(folder / "events" / f"{part:06d}.parquet", lists + _done(connection, config, some, done), EVENTS)
         logs = Logs(exposures=None if started is None else folder / "exposures", events=folder / "events", **columns(config.interleave))
         yield config.model_copy(update={"logs": logs})
 
@@ -103,6 +109,13 @@ def _shown(connection: sa.Connection, config: ExperimentConfig, units: Sequence[
         }
         for row in connection.execute(chosen)
     ]  # fmt: skip
+
+
+def _seen(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], since: float) -> list[dict[str, Any]]:
+    """Each list as an event: who only looked will take part too."""
+    column = exposures.c
+    chosen = sa.select(column.unit, column.time).where(column.unit.in_(units), column.time >= since, column.surface == config.surface)
+    return [{"unit": row.unit, "event": SHOWN, "time": row.time, "value": None, "team": None} for row in connection.execute(chosen)]
 
 
 def _done(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], since: float) -> list[dict[str, Any]]:

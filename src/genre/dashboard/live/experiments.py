@@ -10,12 +10,12 @@ from typing import Any
 import yaml
 
 from genre.dashboard.desk import Desk, Done
-from genre.dashboard.experiments import ExperimentLine, ExperimentsView, Findings, of_analysis
+from genre.dashboard.experiments import ExperimentLine, ExperimentsView, Findings, Planned, of_analysis, of_outlook
 from genre.dashboard.frame import Notice, in_address
 from genre.data.readers.rejection import ReadError
 from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.state import Experiment
-from genre.serving.findings import analysed
+from genre.serving.findings import analysed, planned
 from genre.serving.live import parse_live, pinned
 from genre.serving.routes.experiments import rehearsed
 from genre.serving.store import experiments, registry
@@ -34,14 +34,19 @@ def fill(desk: Desk) -> ExperimentsView:
     opened = next((one for one in found if one.config.name == desk["name"]), None)
     if opened is None:
         return ExperimentsView(desk.frame(), lines)
-    findings, waiting = None, "It was not started yet. Its figures come with the first lists."
-    if opened.status != "planned":
+    findings, plan, waiting = None, None, ""
+    if opened.status == "planned":
+        try:
+            plan = _planned(desk.project.database, opened.config.model_dump_json(), time.time() // REMEMBERED)
+        except (ExperimentError, ReadError) as error:
+            waiting = f"How long it takes cannot be told: {error}."
+    else:
         now = opened.stopped or (time.time() // REMEMBERED) * REMEMBERED
         try:
             findings = _analysed(desk.project.database, opened.config.name, now)
         except (ExperimentError, ReadError) as error:
             waiting = str(error)
-    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting)
+    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting, plan)
 
 
 def define(desk: Desk) -> Done:
@@ -91,6 +96,13 @@ def _analysed(database: Database, name: str, now: float) -> Findings:
     with database.read() as connection:
         experiment = experiments.get(connection, name)
     return of_analysis(analysed(database, experiment))
+
+
+@lru_cache(maxsize=32)
+def _planned(database: Database, definition: str, minute: float) -> Planned:
+    """At present traffic; remembered for a minute."""
+    config = ExperimentConfig.model_validate_json(definition)
+    return of_outlook(planned(database, config), config)
 
 
 def _line(one: Experiment) -> ExperimentLine:
