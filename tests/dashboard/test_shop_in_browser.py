@@ -51,7 +51,7 @@ def pages(user: str = "0001", item: str = "007", rule: str = "2: cheap first") -
     return {
         "overview": "", "surfaces": f"/surfaces?surface=home&user={user}&rule={rule}", "requests": "/requests", "users": "/users",
         "user": f"/users?user={user}", "items": "/items", "item": f"/items?item={item}", "models": "/models",
-        "experiments": "/experiments", "experiment": "/experiments?name=hotter",
+        "experiments": "/experiments", "experiment": "/experiments?name=hotter", "experiment-planned": "/experiments?name=quiet",
         "off-policy": "/off-policy?candidate=home: plackett_luce temperature 0.3", "data": "/data", "operations": "/operations",
         "request": "/requests",
     }  # fmt: skip
