@@ -37,7 +37,7 @@ SLATE, HORIZON, VISITS = 3, 20, 3
 LEARNT, TESTED = np.arange(800), np.repeat(np.arange(800, 1000), VISITS)
 CRITIC = Learning(
     epochs=12, visitors=384, batch_size=512, passes=4, learning_rate=2e-3, schedule="cosine", discount=0.8, trace=0.0,
-    conservative=0.2, entropy=0.1,
+    conservative=0.05, entropy=0.02,
 )  # fmt: skip
 REINFORCE = Reinforcing(epochs=12, visitors=384, batch_size=512, passes=2, learning_rate=3e-4, discount=0.8, conservative=0.05)
 GREEDY, BOUND, PLAN = "greedy on the ranker", "upper bound by dynamic programming", "planning with every taste known"
