@@ -112,8 +112,9 @@ def render_experiments(view: ExperimentsView) -> str:
 
 def of_outlook(outlook: Outlook, config: ExperimentConfig) -> Planned:
     """What the page shows of a plan."""
-    header, rows = outlook.table()
-    return Planned(outlook.sentence(config), outlook.caption(), tuple(header), tuple(map(tuple, rows)))
+    (first, *numbers), rows = outlook.table()
+    header = (first, *(f"#{name}" for name in numbers))
+    return Planned(outlook.sentence(config), outlook.caption(), header, tuple(map(tuple, rows)))
 
 
 def of_analysis(analysis: Analysis) -> Findings:
