@@ -10,10 +10,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from genre.experiments.interleaving import team_draft
-from genre.serving.contract import Answering, PastEvent, RankRequest, RankResponse, RecommendRequest, RecommendResponse, Trace
+from genre.serving.contract import (
+    Answering,
+    Item,
+    PastEvent,
+    RankedItem,
+    RankRequest,
+    RankResponse,
+    RecommendRequest,
+    RecommendResponse,
+    Trace,
+)
 from genre.serving.cursor import read_cursor, write_cursor
 
 V = TypeVar("V")
+P = TypeVar("P", Item, RankedItem)
 POLICY = "team_draft"
 DRAFT = 1
 """Sets the draft's coin apart from the choices that a policy draws with the same request."""
@@ -29,11 +40,7 @@ class Interleaving:
         """See contract.Answering.recommend."""
         first, second = (arm.recommend(request, history, now) for arm in self.arms.values())
         trace = self._drafted(first[1], second[1], request.n)
-        items = {name: {item.item_id: item for item in shown.items} for name, (shown, _) in zip(self.arms, (first, second), strict=True)}
-        places = [
-            items[team][item_id].model_copy(update={"rank": rank, "propensity": None})
-            for item_id, rank, team in zip(trace.item_ids, trace.positions, trace.teams or (), strict=True)
-        ]
+        places = self._places((first[0].items, second[0].items), trace, "propensity")
         cursor = write_cursor([*read_cursor(request.cursor), *trace.item_ids]) if len(places) == request.n else None
         return first[0].model_copy(update={"items": places, "cursor": cursor, **told(trace, request.debug)}), trace
 
@@ -41,11 +48,7 @@ class Interleaving:
         """See contract.Answering.rank."""
         first, second = (arm.rank(request, history, now) for arm in self.arms.values())
         trace = self._drafted(first[1], second[1], len(request.items))
-        items = {name: {item.item_id: item for item in shown.items} for name, (shown, _) in zip(self.arms, (first, second), strict=True)}
-        places = [
-            items[team][item_id].model_copy(update={"rank": rank, "probability": None})
-            for item_id, rank, team in zip(trace.item_ids, trace.positions, trace.teams or (), strict=True)
-        ]
+        places = self._places((first[0].items, second[0].items), trace, "probability")
         return first[0].model_copy(update={"items": places, **told(trace, request.debug)}), trace
 
     def _drafted(self, first: Trace, second: Trace, n: int) -> Trace:
@@ -73,6 +76,14 @@ class Interleaving:
             allowed=self._named(first.allowed, second.allowed),
             plan=", ".join(dict.fromkeys(trace.plan for trace in both if trace.plan)),
         )
+
+    def _places(self, shown: Sequence[Sequence[P]], trace: Trace, chance: str) -> list[P]:
+        """The drafted items as the arm that picked each told of them, but for the rank and the chance of it."""
+        items = {arm: {item.item_id: item for item in part} for arm, part in zip(self.arms, shown, strict=True)}
+        return [
+            items[team][item_id].model_copy(update={"rank": rank, chance: None})
+            for item_id, rank, team in zip(trace.item_ids, trace.positions, trace.teams or (), strict=True)
+        ]
 
     def _named(self, *parts: Mapping[str, V]) -> dict[str, V]:
         return {f"{arm}: {name}": value for arm, part in zip(self.arms, parts, strict=True) for name, value in part.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from genre.serving.store.events import last_event
 from genre.serving.store.inserting import upsert
 from genre.serving.store.schema import events, exposures, heads
 
@@ -35,13 +36,17 @@ class Read:
 
 def newest(connection: sa.Connection) -> tuple[int, int]:
     """The last line of the exposure log and of the event log; 0 where there is none."""
-    exposure, event = (connection.execute(sa.select(sa.func.max(log.c.seq))).scalar() or 0 for log in (exposures, events))
-    return exposure, event
+    return last_list_shown(connection), last_event(connection)
+
+
+def last_list_shown(connection: sa.Connection) -> int:
+    """The last line of the exposure log; 0 if there is none."""
+    return connection.execute(sa.select(sa.func.max(exposures.c.seq))).scalar() or 0
 
 
 def lists_after(connection: sa.Connection, seq: int, surface: str) -> Read:
     """The next lists of a surface that a policy which learns has chosen."""
-    last, _ = newest(connection)
+    last = last_list_shown(connection)
     if last <= seq:
         return Read([], seq, True)
     chosen = sa.select(*COLUMNS).where(exposures.c.seq > seq, exposures.c.seq <= last)
@@ -53,7 +58,7 @@ def lists_after(connection: sa.Connection, seq: int, surface: str) -> Read:
 
 def deeds_after(connection: sa.Connection, seq: int, types: Collection[str], waiting: Sequence[int]) -> Read:
     """The next events of these types, and those that waited. What was sent of one list, item and type before is not there again."""
-    _, last = newest(connection)
+    last = last_event(connection)
     if last <= seq and not waiting:
         return Read([], seq, True)
     column = events.c
