@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from genre.writing import whole
 
-FORMAT = 1
-"""Raised when older code could not read what is written."""
+FORMAT = 2
+"""Raised when other code would not read what is written, or would take it for something else."""
 LIST = "bundle.json"
 OUTSIDE = (LIST, "manifest.json")
 """Not in the list: the list itself, and what the run says of the stage that wrote the folder."""

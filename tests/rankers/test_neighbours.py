@@ -50,8 +50,8 @@ def test_only_the_strongest_are_kept() -> None:
     assert strongest(weights, 2).toarray().tolist() == [[5, 0, 3], [0, 2, 0], [0, 0, 0]]
 
 
-def test_what_nothing_points_to_is_ordered_by_popularity() -> None:
-    weights = sparse.csr_array(np.array([[0, 2, 0, 0]] + [[0] * 4] * 3, np.float32))
+def test_scores_are_roots_and_what_nothing_points_to_is_ordered_by_popularity() -> None:
+    weights = sparse.csr_array(np.array([[0, 4, 0, 0]] + [[0] * 4] * 3, np.float32))
     scores = multiply(recency_BN(Histories.of([[0], [3]]), 4, 1.0), weights, np.array([4, 1, 2, 0], np.float32))
     assert scores[0] == pytest.approx([0, 2, -FLOOR / 2, -FLOOR])
     assert scores[1] == pytest.approx([0, -FLOOR * 3 / 4, -FLOOR / 2, -FLOOR])

@@ -79,7 +79,7 @@ def test_an_item_bought_again_leads_to_itself() -> None:
 
 
 def test_the_history_adds_up_the_newer_counting_more() -> None:
-    assert scores(Histories.of([[0, 2], [1, 2]]), 3, [0, 1])[2] == pytest.approx(0.5 * 0.5 + 0.5)
+    assert scores(Histories.of([[0, 2], [1, 2]]), 3, [0, 1])[2] ** 2 == pytest.approx(0.5 * 0.5 + 0.5)
 
 
 def test_what_nothing_leads_to_follows_by_popularity_and_the_untouched_come_last() -> None:

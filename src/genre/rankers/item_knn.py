@@ -66,7 +66,7 @@ class ItemKNNRanker(Ranker):
         self.count_N = faded_counts_N(training.histories, training.n_items, config.half_life_days)
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
-        """Summed similarities; what no history item is similar to comes after, by popularity, and untouched items last."""
+        """The root of the summed similarities; what no history item is similar to comes after, by popularity, and untouched items last."""
         history_BN = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds)
         return multiply(history_BN, self.weights_NN, self.count_N)
 

@@ -71,7 +71,7 @@ class TransitionsRanker(Ranker):
         self.count_N = faded_counts_N(training.histories, training.n_items, config.half_life_days)
 
     def score(self, queries: Histories) -> npt.NDArray[np.float32]:
-        """Summed weights; what nothing in the history leads to comes after, by popularity, and untouched items last."""
+        """The root of the summed weights; what nothing in the history leads to comes after, by popularity, and untouched items last."""
         history_BN = recency_BN(queries, len(self.count_N), self.config.decay, self.config.sitting_seconds)
         return multiply(history_BN, self.weights_NN, self.count_N)
 

@@ -91,7 +91,7 @@ class SimilarSource(Source):
             return np.empty(0, np.int64)
         found = []
         if world.links is not None:
-            followed = LinksReading(world.links.summed(anchors, np.ones(len(anchors)), asked.n), world.links.floor, asked.n)
+            followed = LinksReading(world.links.linked(anchors, np.ones(len(anchors)), asked.n), world.links.floor, asked.n)
             found.append(followed.nearest(k // 2, asked.allowed_N))
         if world.alike is not None:
             close = world.alike.read(Query(anchors, np.full(len(anchors), np.nan), asked.past.query.now), asked.n)

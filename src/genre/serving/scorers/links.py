@@ -1,4 +1,4 @@
-"""Links: weights from the items of the history to others, summed (transitions and item neighbours)."""
+"""Links: weights from the items of the history to others, summed, and the root of that (transitions and item neighbours)."""
 
 # L events of a history, E links of all of them one after another, N items, M new items, K items asked for
 
@@ -39,10 +39,10 @@ class LinksScorer(Leaf):
 
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
-        return LinksReading(self.summed(query.item_idx_L, recency_L(query, self.config), n), self.floor, n)
+        return LinksReading(self.linked(query.item_idx_L, recency_L(query, self.config), n), self.floor, n)
 
-    def summed(self, item_idx_L: Ints, weight_L: Floats, n: int) -> npt.NDArray[np.float32]:
-        """What the links of some items, each with a weight, add up to, shape (N,); added items have no links."""
+    def linked(self, item_idx_L: Ints, weight_L: Floats, n: int) -> npt.NDArray[np.float32]:
+        """The root of what the links of some items, each with a weight, add up to, shape (N,); added items have no links."""
         old = item_idx_L < len(self.row_starts) - 1
         item_idx_L, weight_L = item_idx_L[old], weight_L[old]
         start_L, stop_L = self.row_starts[item_idx_L], self.row_starts[item_idx_L + 1]
@@ -51,7 +51,7 @@ class LinksScorer(Leaf):
         slices = [slice(start, stop) for start, stop in zip(start_L.tolist(), stop_L.tolist(), strict=True)]
         column_E = np.concatenate([self.columns[part] for part in slices])
         weight_E = np.concatenate([self.weights[part] for part in slices]) * np.repeat(weight_L, stop_L - start_L)
-        return np.bincount(column_E, weight_E, n).astype(np.float32)
+        return np.sqrt(np.bincount(column_E, weight_E, n)).astype(np.float32)
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
         """See Leaf.extend."""
@@ -59,32 +59,32 @@ class LinksScorer(Leaf):
 
 
 class LinksReading(Reading):
-    """Sums over the links, and popularity where there are none."""
+    """What the links lead to, and popularity where they lead nowhere."""
 
-    def __init__(self, sum_N: npt.NDArray[np.float32], floor: Floor, n: int) -> None:
+    def __init__(self, linked_N: npt.NDArray[np.float32], floor: Floor, n: int) -> None:
         super().__init__(n)
-        self.sum_N, self.floor = sum_N, floor
-        self.hit_K: Ints = np.flatnonzero(sum_N > 0)
+        self.linked_N, self.floor = linked_N, floor
+        self.hit_K: Ints = np.flatnonzero(linked_N > 0)
 
     def at(self, item_idx_K: Ints) -> Scores:
         """See Reading.at."""
-        sum_K = self.sum_N[item_idx_K]
-        return np.where(sum_K > 0, sum_K, self.floor.values.first(self.n)[item_idx_K])
+        linked_K = self.linked_N[item_idx_K]
+        return np.where(linked_K > 0, linked_K, self.floor.values.first(self.n)[item_idx_K])
 
     def all(self) -> Scores:
         """See Reading.all."""
         scores_N = self.floor.values.first(self.n).copy()
-        scores_N[self.hit_K] = self.sum_N[self.hit_K]
+        scores_N[self.hit_K] = self.linked_N[self.hit_K]
         return scores_N
 
     def nearest(self, k: int, allowed_N: npt.NDArray[np.bool_]) -> Ints:
         """See Reading.nearest; none that nothing leads to."""
         hit_K = self.hit_K[allowed_N[self.hit_K]]
-        return hit_K[top_k(self.sum_N[hit_K][None], min(k, len(hit_K)))[0][0]] if len(hit_K) else hit_K
+        return hit_K[top_k(self.linked_N[hit_K][None], min(k, len(hit_K)))[0][0]] if len(hit_K) else hit_K
 
     def spread(self) -> tuple[float, float]:
         """See Reading.spread; only what was hit is looked at."""
-        hit, under = self.sum_N[self.hit_K].astype(np.float64), self.floor.values.first(self.n)[self.hit_K].astype(np.float64)
+        hit, under = self.linked_N[self.hit_K].astype(np.float64), self.floor.values.first(self.n)[self.hit_K].astype(np.float64)
         mean = (self.floor.sum + float((hit - under).sum())) / max(self.n, 1)
         square = (self.floor.squares + float((hit**2 - under**2).sum())) / max(self.n, 1)
         return mean, float(np.sqrt(max(square - mean**2, 0.0)))
