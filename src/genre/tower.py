@@ -12,6 +12,12 @@ from torch.nn import functional
 from genre.types import Histories
 
 
+class Reader(nn.Module):
+    """Reads rows of item vectors, of at most `longest` places: `forward(vectors_BLD, known_BL)` gives what stands at each, (B, L, D)."""
+
+    longest: int
+
+
 class Dropout(nn.Module):
     """Dropout that draws one random byte an element, a tenth of the cost of a random float; the share is rounded to 1/256."""
 
@@ -56,7 +62,7 @@ class Block(nn.Module):
         return mixed_BHLE.transpose(1, 2).reshape(b, length, width // 3)
 
 
-class Tower(nn.Module):
+class Tower(Reader):
     """Reads a history of item vectors; what stands at each place predicts the entry after it.
 
     Rows are padded on the right: being causal, no real place ever sees the padding, so it needs no mask.
@@ -66,7 +72,7 @@ class Tower(nn.Module):
         self, dim: int, layers: int, heads: int, longest: int, dropout: float = 0.0, input_dropout: float = 0.0, item_mask: float = 0.0
     ) -> None:
         super().__init__()
-        self.item_mask = item_mask
+        self.item_mask, self.longest = item_mask, longest
         self.position_LD = nn.Parameter(torch.randn(longest, dim) * 0.02)
         self.unknown_D = nn.Parameter(torch.randn(dim) * 0.02)
         self.input_dropout = Dropout(input_dropout)
@@ -85,10 +91,10 @@ class Tower(nn.Module):
         return hidden_BLD
 
 
-def read_last(tower: Tower, items_ND: Tensor, known_N: Tensor, queries: Histories) -> Tensor:
+def read_last(tower: Reader, items_ND: Tensor, known_N: Tensor, queries: Histories) -> Tensor:
     """What the tower makes of each history, (B, D); an empty one is read as a single entry that nobody knows."""
     device = items_ND.device
-    queries = queries.newest(len(tower.position_LD))
+    queries = queries.newest(tower.longest)
     length_B = np.maximum(queries.lengths, 1)
     real_BL = np.arange(length_B.max()) < queries.lengths[:, None]
     item_BL = np.zeros(real_BL.shape, np.int64)

@@ -143,3 +143,26 @@ def test_next_item_needs_somebody_who_did_two_things() -> None:
     data = TuningData(["x"], Training(Histories.of([[0]]), 1), None, np.array([math.inf]))
     with pytest.raises(ValueError, match="two or more training interactions"):
         build(Objective, {"use": "next_item"}).prepare(data)
+
+
+def test_without_layers_the_vectors_are_compared_as_the_content_ranker_does_it() -> None:
+    objective = build(Objective, {"use": "next_item", "item_mask": 0.0, "layers": 0})
+    objective.prepare(data_of())
+    network: Any = objective.network(2)
+    vectors = [[0.0, 2.0], [3.0, 0.0], [1.0, 1.0], [-1.0, 0.5]]
+    (batch,) = objective.batches(0, np.random.default_rng(0))
+    # User 0 had a, b, c: from a comes b, from a and b (0.8 of a, all of b) comes c. User 1 has nothing to predict.
+    a, b, c, d = (np.array(vector) / np.linalg.norm(vector) for vector in vectors)
+    mean = (0.8 * a + b) / np.linalg.norm(0.8 * a + b)
+    chance = np.full(4, 1 / 4)
+    losses = []
+    for asking, right in ((a, 1), (mean, 2)):
+        logits = 10 * np.stack([a, b, c, d]) @ asking + np.log(chance)
+        losses.append(np.log(np.exp(logits).sum()) - logits[right])
+    assert float(objective.loss(batch, view_of(vectors)).detach()) == pytest.approx(np.mean(losses), abs=1e-4)
+    with torch.no_grad():
+        network.eval()
+        scores = network.scores(torch.tensor(vectors), torch.ones(4, dtype=torch.bool), Histories.of([[0, 1], []]))
+        assert scores[0].numpy() == pytest.approx(10 * np.stack([a, b, c, d]) @ mean, abs=1e-4)
+        assert scores[1].tolist() == [0, 0, 0, 0], "nothing is said of someone without a history"
+        assert network.bias_of(torch.arange(4), 4).tolist() == [0, 0, 0, 0]

@@ -77,12 +77,14 @@ class ClickObjective(Objective):
 
     def network(self, size: int) -> nn.Module:
         """A tower, a scale, and one bias for all."""
+        import torch
+
         from genre.llm.user_network import UserNetwork
 
         c = self.config
-        if size % c.heads:
+        if c.layers and size % c.heads:
             raise ValueError(f"finetune.objective.heads: {c.heads} does not divide the vectors' size {size}")
-        self._network = UserNetwork(size, c.layers, c.heads, c.max_history, c.dropout, 0.0, 1)
+        self._network = UserNetwork(size, c.layers, c.heads, c.max_history, c.dropout, 0.0, torch.zeros(1))
         return self._network
 
     def counts(self) -> Ints:
@@ -133,7 +135,7 @@ class ClickObjective(Objective):
         item = torch.from_numpy(item_RL).to(device)
         hidden_RLK = network.states(view.at(item), view.known(item) & torch.from_numpy(real_RL).to(device))
         last_RK = hidden_RLK[torch.arange(len(histories)), torch.from_numpy(length_R - 1)]
-        shown_SK = view.at(torch.from_numpy(batch.shown_S).to(device))
+        shown_SK = network.compared(view.at(torch.from_numpy(batch.shown_S).to(device)))
         owner_S = torch.from_numpy(batch.owner_S).to(device)
         return (last_RK[owner_S].float() * shown_SK).sum(1) * network.log_scale.exp() + network.bias_S
 

@@ -1,4 +1,4 @@
-"""Next item: the vectors of what was read predict the vector of what comes next, through a light causal tower."""
+"""Next item: the vectors of what was read predict the vector of what comes next, through a light causal tower or as they are."""
 
 # B rows, L entries of a row, T real places, N items, S items seen in training, K vector size
 
@@ -59,12 +59,16 @@ class NextItemObjective(Objective):
 
     def network(self, size: int) -> nn.Module:
         """The tower, a scale, and a bias an item that takes up what is mere popularity."""
+        import torch
+
         from genre.llm.user_network import UserNetwork
 
         c = self.config
-        if size % c.heads:
+        if c.layers and size % c.heads:
             raise ValueError(f"finetune.objective.heads: {c.heads} does not divide the vectors' size {size}")
-        self._network = UserNetwork(size, c.layers, c.heads, c.max_history, c.dropout, c.item_mask, len(self._seen_S))
+        chance_S = self._count_N[self._seen_S] / self._count_N.sum()
+        bias_S = torch.from_numpy(np.log(chance_S).astype(np.float32)) if c.layers == 0 else torch.zeros(len(self._seen_S))
+        self._network = UserNetwork(size, c.layers, c.heads, c.max_history, c.dropout, c.item_mask, bias_S)
         return self._network
 
     def counts(self) -> Ints:

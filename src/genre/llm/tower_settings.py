@@ -1,10 +1,10 @@
-"""The causal tower over text vectors through which objectives learn from histories."""
+"""What reads histories of text vectors while objectives learn from them."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from genre.component import Settings
 
@@ -19,8 +19,9 @@ class TowerSettings(Settings):
     that are known. This is what a step costs."""
     max_history: PositiveInt = 50
     """How many of the newest entries are read."""
-    layers: PositiveInt = 1
-    """Transformer blocks of the tower."""
+    layers: NonNegativeInt = 1
+    """Transformer blocks of a causal tower that reads the history. 0: no tower but the recency-weighted mean, compared by cosine as the
+    content ranker does it, so that the vectors themselves learn what that ranker needs."""
     heads: PositiveInt = 2
     """Attention heads of the tower; must divide the projection's size."""
     dropout: Share = 0.2
