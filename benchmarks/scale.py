@@ -56,7 +56,7 @@ def measure(users: int) -> list[Measured]:
             "reader": {"use": "synthetic", "users": users, "items": max(200, users // USERS_AN_ITEM), "events_per_user": EVENTS_A_USER},
             "split": {"use": "leave_last_out"},
         },
-        "rankers": {"ids": {"use": "sequential", "epochs": 1}},
+        "rankers": {"ids": {"use": "sequential", "epochs": 1, "loss": "sampled"}},  # what auto takes at the largest size
         "evaluate": {"users": min(JUDGED, users)},
     }
     with tempfile.TemporaryDirectory() as scratch:
