@@ -1,10 +1,10 @@
-"""The deep ranker on real data: beside a blend of the same members, and on impressions that were really shown.
+"""The deep ranker on impressions that were really shown (MIND), beside its members and plain counters.
 
-    python benchmarks/deep.py --data ../shared/data [movielens-100k] [complete-journey] [mind-sample]
+    python benchmarks/deep.py --data ../shared/data --seeds 3
 
-MovieLens-100K and The Complete Journey: lists replayed from history, full ranking, the gain over the best rung before with its interval.
-MIND: impressions; everything before the last fifth of them (by time) is learnt from, the last fifth is ordered as it was shown, each list
-with what had been counted up to its moment. Settings were chosen on validation; the test part is looked at once.
+Everything before the last fifth of the impressions (by time) is learnt from, the last fifth is ordered as it was shown, each list with what
+had been counted up to its moment. Settings were chosen on validation; the test part is looked at once. As the last rung of a ladder the
+deep ranker is in `quality.py` (movielens-100k, complete-journey).
 """
 
 # I impressions, E entries of all of them
@@ -33,7 +33,6 @@ from genre.rankers import Ranker
 from genre.rankers.calibration import calibration_error, mean_log_loss
 from genre.rankers.deep import DeepRanker
 from genre.types import Floats, Impressions, Training
-from quality import CONFIGS, HERE, markdown, paths
 
 TEST_SHARE = 0.2
 ENTRIES = "AUC", "MRR", "nDCG@5", "nDCG@10", "log-loss", "calibration error"
@@ -47,27 +46,10 @@ MEMBERS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Run what is asked for and print its table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ["movielens-100k", "complete-journey", "mind-sample"]
-    parser.add_argument("names", nargs="*", choices=[*names, []], default=[], metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GENRE_DATA", "../shared/data")), help="folder of data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/deep"), help="where runs are kept")
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
-    for name in asked.names or names:
-        print(f"\n## {name}\n\n{impressions(asked) if name == 'mind-sample' else ladder(name, asked)}", flush=True)
-
-
-def ladder(name: str, asked: argparse.Namespace) -> str:
-    """Every rung up to the deep ranker."""
-    changes = paths(name, asked.data)
-    file = CONFIGS.get(name, HERE / f"{name}.yaml")
-    if name == "movielens-100k":
-        changes += ["rankers.ids=null", "rankers.deep={use: deep, of: [transitions, ease, content, hybrid]}", "serve=deep"]
-    folders = []
-    for seed in range(asked.seeds):
-        folders.append(asked.runs / name / f"seed-{seed}")
-        genre.run(genre.load_config(file, [*changes, f"name={name}", f"seed={seed}"]), folder=folders[-1])
-    return markdown(folders)
+    print(impressions(asked))
 
 
 def impressions(asked: argparse.Namespace) -> str:

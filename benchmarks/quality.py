@@ -16,12 +16,8 @@ import genre
 from genre.reporting import ladder
 
 HERE = Path(__file__).parent
-CONFIGS = {
-    "movielens-100k": HERE.parent / "configs" / "movielens-100k.yaml",
-    "amazon-beauty-2014": HERE / "amazon-beauty-2014.yaml",
-    "online-retail": HERE / "online-retail.yaml",
-    "online-retail-repeats": HERE / "online-retail-repeats.yaml",
-}
+NAMES = ("movielens-100k", "amazon-beauty-2014", "online-retail", "online-retail-repeats", "complete-journey")
+CONFIGS = {name: HERE / f"{name}.yaml" for name in NAMES}
 METRICS = ("hit_rate@10", "ndcg@10")
 
 
