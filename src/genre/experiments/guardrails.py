@@ -5,19 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from genre.experiments.comparison import Comparison
+from genre.experiments.comparison import Comparison, early
 from genre.experiments.confidence import Interval, anytime_half
 from genre.experiments.coverage import of_coverage
 from genre.experiments.definition import ExperimentConfig, LatencyGuardrail, MetricGuardrail
 from genre.experiments.logs import Log
 from genre.experiments.moments import Moments
 
-TINY = 1e-12
 State = Literal["ok", "open", "broken"]
 
 
@@ -68,13 +67,21 @@ def of_metric(comparison: Comparison | None) -> tuple[Interval | None, str]:
     """The worsening of a metric as a share of control."""
     if comparison is None:
         return None, "nothing measured yet"
-    at, sign = comparison.last.anytime, 1.0 if comparison.better == "lower" else -1.0
-    told = f"{comparison.control:.4g} → {comparison.treatment:.4g}"
-    # Of nothing there is no share: whatever is certainly there is then beyond every margin.
-    scale = 1.0 if comparison.relative else abs(comparison.control) or TINY
-    low, high = sorted((sign * at.low / scale, sign * at.high / scale))
-    worse = Interval(sign * at.value / scale, low, high)
-    return worse, f"{told}, worse by {worse.value:+.1%} ({low:+.1%} to {high:+.1%})" if scale > TINY else f"{told}, control has none"
+    at = comparison.share
+    assert at is not None  # an interleaved experiment has no guardrails
+    worse = at if comparison.better == "lower" else Interval(-at.value, -at.high, -at.low)
+    if not comparison.control:
+        worse = replace(worse, value=np.inf)
+    return worse, f"{comparison.control:.4g} → {comparison.treatment:.4g}, {in_words(worse)}"
+
+
+def in_words(worse: Interval) -> str:
+    """By how much it got worse: `-5.0 %` of a worsening is 5 % better."""
+    if np.isfinite([worse.low, worse.high]).all():
+        return f"{abs(worse.value):.1%} {'worse' if worse.value > 0 else 'better'} (worse by {worse.low:+.1%} to {worse.high:+.1%})"
+    if np.isfinite(worse.low):
+        return f"worse by {worse.low:.1%} at least"
+    return f"better by {-worse.high:.1%} at least" if np.isfinite(worse.high) else "too few to say by which share"
 
 
 def of_latency(config: ExperimentConfig, log: Log, variant: str, rail: LatencyGuardrail, alpha: float) -> tuple[Interval | None, str]:
@@ -99,7 +106,7 @@ def of_latency(config: ExperimentConfig, log: Log, variant: str, rail: LatencyGu
         shares.append(share_of(Moments.of(sums_UK)))
     (usual_share, usual_variance), (share, variance) = shares
     se, n = np.sqrt(usual_variance + variance), np.asarray(len(variant_U))
-    half = float(anytime_half(se, n, config.planned_units, alpha))
+    half = float(anytime_half(se, n, early(config), alpha))
     beyond = share - usual_share
     told = f"p{100 * rail.quantile:g} {usual:.0f} ms → {now:.0f} ms"
     return Interval(beyond, beyond - half, beyond + half), told
