@@ -42,23 +42,22 @@ def decide(
         return Decision("stop", None, mismatch(config, ratio), True)
     days = round(days, 1)  # a log ends a little before the day does
     over = days >= config.days
+    broken = [rail for rail in guardrails if rail.state == "broken" and rail.stop]
+    if broken:
+        return Decision("stop", None, _broke(config, broken, primary, over), True)
     if not primary:
-        return _without_primary(config, guardrails)
+        return _without_primary(config)
     reasons: list[str] = []
-    alive, broke = [], False
+    alive = []
     for found in primary:
-        broken = [rail for rail in guardrails if rail.variant == found.variant and rail.state == "broken" and rail.stop]
         good, bad = _direction(config, found, over)
-        if broken:
-            reasons += [f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken]
-            broke = True
-        elif bad:
+        if bad:
             worse = f"{config.control} is preferred" if config.interleave else f"{found.variant} is worse"
             reasons.append(f"{worse}: {say(found, config, over)}")
         else:
             alive.append((found, good))
     if not alive:
-        return Decision("stop", None, tuple(reasons), broke)
+        return Decision("stop", None, tuple(reasons))
     gains = [found for found, good in alive if good]
     if gains:
         best = max(gains, key=lambda found: abs(found.last.anytime.value))
@@ -76,15 +75,23 @@ def decide(
     return Decision("hold", None, tuple(reasons))
 
 
-def _without_primary(config: ExperimentConfig, guardrails: Sequence[Outcome]) -> Decision:
-    """What a variant breaks needs no primary metric to be seen."""
-    broken = [rail for rail in guardrails if rail.state == "broken" and rail.stop]
-    reasons = tuple(f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken)
-    if {rail.variant for rail in broken} == set(config.treatments):
-        return Decision("stop", None, reasons, True)
+def _broke(config: ExperimentConfig, broken: Sequence[Outcome], primary: Sequence[Comparison], over: bool) -> tuple[str, ...]:
+    """What was broken, and what else there is to lose by stopping: one arm cannot be taken out of an experiment that runs."""
+    guilty = {rail.variant for rail in broken}
+    better = [found for found in primary if found.variant not in guilty and _direction(config, found, over)[0]]
+    return (
+        *(f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken),
+        *(
+            f"{found.variant} is better: {say(found, config, over)}; start it again without {' and '.join(sorted(guilty))}"
+            for found in better
+        ),
+    )
+
+
+def _without_primary(config: ExperimentConfig) -> Decision:
     arm = f"fewer than {config.min_units} units, or none did anything that counts" if config.interleave else ""
     early = f"too early: {arm or f'an arm has fewer than {config.min_units} units'}, so no interval is given yet"
-    return Decision("hold", None, (*reasons, early))
+    return Decision("hold", None, (early,))
 
 
 def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
