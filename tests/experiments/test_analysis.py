@@ -93,6 +93,26 @@ def test_the_fixed_horizon_ships_at_its_end_only(gain: Path) -> None:
     assert shipped.verdict == "ship" and "fixed-horizon" in shipped.reasons[0]
 
 
+def test_the_fixed_horizon_is_read_once_whenever_one_looks(tmp_path: Path) -> None:
+    make(tmp_path, lift=0.3)
+    rail = {"hiding": {"use": "metric", "metric": "hides", "margin": 0.5}}
+    at_the_end = analysed(tmp_path, now=START + 7 * DAY - 1, days=7, decide_by="fixed", guardrails=rail)
+    later = analysed(tmp_path, days=7, decide_by="fixed", guardrails=rail)
+    assert later.units_DV[-1].sum() > 1.8 * at_the_end.units_DV[-1].sum()
+    assert later.decision == at_the_end.decision
+    assert [one.last.fixed for one in later.comparisons] == [one.last.fixed for one in at_the_end.comparisons]
+    assert [one.last.units for one in later.comparisons] == [one.last.units for one in at_the_end.comparisons]
+    # what must not get worse is watched for as long as it runs
+    assert later.guardrails != at_the_end.guardrails
+
+
+def test_q_may_be_read_any_day(same: Path) -> None:
+    found = analysed(same)
+    (primary,) = (one for one in found.comparisons if one.metric == "clicks")
+    assert primary.q == primary.p_anytime
+    assert all(one.q >= one.p_anytime for one in found.comparisons)
+
+
 def test_harm_is_stopped(gain: Path) -> None:
     swapped = analysed(gain, control="new")
     assert swapped.decision.verdict == "stop"

@@ -44,6 +44,12 @@ def test_a_broken_guardrail_of_any_variant_stops_what_has_no_primary_metric_yet(
     assert ("too early" in found.reasons[-1]) != must
 
 
+def test_after_its_end_an_experiment_of_too_few_does_not_wait_for_more() -> None:
+    found = decide(CONFIG, 14.0, 80, FINE, [], [])
+    assert found.verdict == "stop" and not found.must_stop
+    assert "14 days are over, and nothing can be said: an arm has fewer than 100 units" in found.reasons[0]
+
+
 def test_a_broken_guardrail_of_one_variant_stops_the_experiment_whatever_the_other_gains() -> None:
     found = decide(CONFIG, 8.0, 800, FINE, [compared("b", 0.1), compared("c", 0.2)], [rail("b")])
     assert (found.verdict, found.must_stop, found.variant) == ("stop", True, None)

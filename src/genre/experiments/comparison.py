@@ -41,8 +41,8 @@ class Comparison:
         looks: one a day, the last is now; days of which nothing, or no share of control, could be said are left out.
         share: the change as a share of control's size, whatever that is: an end may be infinite. Anytime-valid as well, and tightest at
             the `early` units that guardrails ask for.
-        p: of the fixed-horizon test; q: the same after Benjamini-Hochberg over all metrics but the primary.
-        p_anytime: may be read at any time.
+        p: of the fixed-horizon test.
+        p_anytime: may be read at any time; q: the same after Benjamini-Hochberg over all metrics but the primary.
         reduction: share of variance that CUPED took away.
         note: what else there is to say, in a line.
     """
@@ -109,11 +109,13 @@ def before_sums(metric: Metric, log: Log, name: str) -> Floats:
 def compare(
     config: ExperimentConfig, name: str, variant: str, arms: list[tuple[int, dict[str, Moments | str]]], alpha: float
 ) -> Comparison:
-    """A metric's course from day to day.
+    """A metric's course from day to day; `share`, which guardrails read, is always of now.
 
     Raises:
         ExperimentError: an arm is empty or nothing varies, to this day.
     """
+    now = effect_of(config, name, variant, arms[-1][1])
+    arms = arms[: days_read(config, len(arms))]
     last = effect_of(config, name, variant, arms[-1][1])
     clear = as_shares(last, anytime_edge(last, config.planned_units, alpha), last.wary_se)
     relative = bool(last.control > 0 and np.isfinite([clear.low, clear.high]).all())
@@ -129,8 +131,13 @@ def compare(
         name, variant, config.metrics[name].better, float(last.control), float(last.treatment), relative, tuple(looks),
         p=float(fixed_p(last.diff, last.se, last.dof)),
         p_anytime=float(anytime_p(last.diff, np.hypot(*last.wary_se), last.n, config.planned_units, alpha)),
-        q=float("nan"), reduction=float(last.reduction), share=as_shares(last, anytime_edge(last, early(config), alpha), last.wary_se),
+        q=float("nan"), reduction=float(last.reduction), share=as_shares(now, anytime_edge(now, early(config), alpha), now.wary_se),
     )  # fmt: skip
+
+
+def days_read(config: ExperimentConfig, days: int) -> int:
+    """Of so many days, those that decide: what is read once is read at the planned end, however late one looks."""
+    return min(days, config.days) if config.decide_by == "fixed" else days
 
 
 def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[str, Moments | str]) -> Effect:
@@ -189,11 +196,11 @@ def as_shares(found: Effect, edge: Floats, each_se: Floats) -> Interval:
 
 
 def with_q(comparisons: list[Comparison], primary: str) -> list[Comparison]:
-    """Benjamini-Hochberg over all that is not the primary metric; the primary keeps its p."""
+    """Benjamini-Hochberg over all that is not the primary metric; the primary keeps its own."""
     others = [found for found in comparisons if found.metric != primary]
-    q_M = benjamini_hochberg(np.array([found.p for found in others])) if others else np.empty(0)
+    q_M = benjamini_hochberg(np.array([found.p_anytime for found in others])) if others else np.empty(0)
     adjusted = {id(found): float(q) for found, q in zip(others, q_M, strict=True)}
-    return [replace(found, q=adjusted.get(id(found), found.p)) for found in comparisons]
+    return [replace(found, q=adjusted.get(id(found), found.p_anytime)) for found in comparisons]
 
 
 def change(at: Interval, relative: bool = True) -> str:

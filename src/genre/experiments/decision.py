@@ -46,7 +46,7 @@ def decide(
     if broken:
         return Decision("stop", None, _broke(config, broken, primary, over), True)
     if not primary:
-        return _without_primary(config)
+        return _without_primary(config, over)
     reasons: list[str] = []
     alive = []
     for found in primary:
@@ -88,10 +88,11 @@ def _broke(config: ExperimentConfig, broken: Sequence[Outcome], primary: Sequenc
     )
 
 
-def _without_primary(config: ExperimentConfig) -> Decision:
-    arm = f"fewer than {config.min_units} units, or none did anything that counts" if config.interleave else ""
-    early = f"too early: {arm or f'an arm has fewer than {config.min_units} units'}, so no interval is given yet"
-    return Decision("hold", None, (early,))
+def _without_primary(config: ExperimentConfig, over: bool) -> Decision:
+    why = f"{'' if config.interleave else 'an arm has '}fewer than {config.min_units} units, or none did anything that counts"
+    if over:
+        return Decision("stop", None, (f"the planned {config.days} days are over, and nothing can be said: {why}",))
+    return Decision("hold", None, (f"too early: {why}, so no interval is given yet",))
 
 
 def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
