@@ -202,6 +202,22 @@ def test_a_share_of_degraded_lists_is_a_metric_like_any_other(same: Path) -> Non
     assert found is not None and found.control == pytest.approx(0.01, abs=0.006) and found.better == "lower"
 
 
+def test_no_degraded_list_at_all_is_health_and_not_a_broken_log(gain: Path, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text((gain / "events.csv").read_text())
+    pl.read_csv(gain / "exposures.csv").with_columns(pl.lit(0).alias("degraded")).write_csv(tmp_path / "exposures.csv")
+    metrics = METRICS | {"degraded": {"use": "degraded"}, "saves": {"use": "mean", "event": "save", "better": "lower"}}
+    rails = {name: {"use": "metric", "metric": metric, "prove": True} for name, metric in (("falling", "degraded"), ("saving", "saves"))}
+    found = analysed(tmp_path, metrics=metrics, logs=FULL, guardrails=rails)
+    falling, saving = found.guardrails
+    assert (falling.state, saving.state) == ("ok", "open")
+    # of 967 and 1033 units: 1 - 0.025 ** (1 / 967) is 0.38 %
+    assert f"none in either: at most {1 - 0.025 ** (1 / found.units['old']):.2%} of units of old and 0.36% of units of new" in falling.text
+    assert "none in any list" in found.silent["degraded"] and "in the log?" not in found.silent["degraded"]
+    assert "in the log?" in found.silent["saves"]
+    healthy = analysed(tmp_path, metrics=metrics, logs=FULL, guardrails={"falling": rails["falling"]}, planned_units=2000)
+    assert (healthy.decision.verdict, healthy.decision.variant) == ("ship", "new")
+
+
 def test_an_effect_that_fades_is_called_novelty_and_one_that_lasts_is_not(tmp_path: Path, gain: Path) -> None:
     make(tmp_path, n=6000, lift=1.2, fade=0.4)
     (view,) = analysed(tmp_path, cuped_days=None).novelty

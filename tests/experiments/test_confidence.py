@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genre.experiments.confidence import Interval, anytime_half, anytime_p, as_share, fixed_half, fixed_p, mixture
+from genre.experiments.confidence import Interval, anytime_half, anytime_p, as_share, fixed_half, fixed_p, mixture, none_seen
 from genre.experiments.moments import Moments, effect
 from genre.experiments.simulation import Kind, World, called, peeking, simulate
 
@@ -49,6 +49,14 @@ def test_where_nothing_varies_nothing_is_significant() -> None:
     zero = np.array(0.0)
     assert fixed_p(np.array(1.0), zero, np.array(9.0)) == 1.0
     assert anytime_p(np.array(1.0), zero, np.array(9.0), 10) == 1.0
+
+
+def test_none_of_so_many_bounds_a_rate_for_all_times() -> None:
+    assert none_seen(100) == pytest.approx(1 - 0.05 ** (1 / 100)) == pytest.approx(0.0295, abs=1e-4)
+    # by betting all each time: a rate of 3 % must show itself before the bound falls below it, in 19 of 20
+    first = np.random.default_rng(0).geometric(0.03, 20_000) - 1
+    n = np.argmax([none_seen(n) < 0.03 for n in range(1, 200)]) + 1
+    assert (first >= n).mean() <= 0.05
 
 
 def test_an_interval_knows_its_side() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from genre.experiments.confidence import Interval, anytime_half, anytime_p, as_share, fixed_half, fixed_p
 from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
 from genre.experiments.logs import Log
-from genre.experiments.metrics import Metric
+from genre.experiments.metrics import SHOWN, Metric
 from genre.experiments.moments import Effect, Moments, effect
 from genre.experiments.multiplicity import benjamini_hochberg
 from genre.experiments.sums import DAY
@@ -155,6 +155,9 @@ def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[s
     if not (control.mean_K[1] and treatment.mean_K[1]):
         raise ExperimentError(f"metric {name!r}: nobody has any {config.metrics[name].denominator()}, which it divides by; is it logged?")
     found = effect(control, treatment, cuped=config.cuped_days is not None)
+    if not found.se > 0 and SHOWN in config.metrics[name].numerator() and not found.control:
+        # The very lists that are there say that there was none; an event of which there is none may as well not be logged.
+        raise TooEarlyError(f"metric {name!r}: none in any list of {config.control!r} or {variant!r}, so there is nothing to compare")
     if not found.se > 0:
         raise ExperimentError(
             f"metric {name!r}: every unit of {config.control!r} and {variant!r} has the same value, {float(found.control):g}, so "

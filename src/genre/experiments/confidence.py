@@ -61,6 +61,11 @@ def anytime_p(estimate: Floats, se: Floats, n: Floats, planned: float, alpha: fl
     return np.where(se > 0, np.minimum(1.0, np.sqrt(scale + 1) * np.exp(-exponent)), 1.0)
 
 
+def none_seen(n: int, alpha: float = 0.05) -> float:
+    """The largest rate that n trials without an event leave open, anytime-valid: to bet all against a rate p pays 1 / (1 - p) a trial."""
+    return float(1 - alpha ** (1 / n))
+
+
 def as_share(control: Floats, treatment: Floats, se_control: Floats, se_treatment: Floats, edge: Floats) -> tuple[Floats, Floats]:
     """The interval of (treatment - control) / |control|: all shares that the two, `edge` standard errors around, do not rule out.
 

@@ -168,7 +168,7 @@ class ExperimentConfig(Settings):
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
     """How often the smallest effect is found."""
     decide_by: Literal["anytime", "fixed"] = "anytime"
-    """`anytime` may be read every day; `fixed` is narrower and read once, at the end of the last of the `days`: what comes later changes nothing."""
+    """`anytime` may be read every day; `fixed` is narrower and read once, at the end of the planned days."""
     srm_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """False alarms of the sample-ratio check, over the whole experiment."""
     cuped_days: PositiveInt | None = 14
