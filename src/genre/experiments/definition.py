@@ -144,6 +144,8 @@ class ExperimentConfig(Settings):
     """What is compared."""
     interleave: StrictBool = False
     """Every unit sees one list that both variants draft in turn (team draft); each event counts for the one that picked its item."""
+    hold_out: StrictBool = False
+    """It measures what all other experiments together are worth: whoever is in its control takes part in none of them while it runs."""
     control: str = ""
     """The variant that the others are compared with; without one it is the first, and is written out."""
     layer: Layer = Field(default_factory=Layer)
@@ -216,6 +218,16 @@ class ExperimentConfig(Settings):
             raise ValueError("logs.team: say which column of the events names the variant that picked the item")
         if self.logs.assignments is not None:
             raise ValueError("logs.assignments: everybody gets the same; leave it out and name the exposures")
+        return self
+
+    @model_validator(mode="after")
+    def _may_hold_out(self) -> ExperimentConfig:
+        if not self.hold_out:
+            return self
+        if len(self.variants) != 2 or any(variant.serve for variant in self.variants.values()) or self.interleave:
+            raise ValueError("hold_out: name two variants, who is held out and who takes part; without `serve` or `interleave`")
+        if self.layer != Layer():
+            raise ValueError("hold_out: it concerns everybody, in every layer; leave out `layer`")
         return self
 
     @model_validator(mode="after")

@@ -311,7 +311,7 @@ async def rehearsed(project: Project, config: ExperimentConfig) -> None:
         for model in models_of([Experiment(config=config)]):
             registered = await project.read(lambda connection, model=model: registry.get(connection, model))  # type: ignore[misc]
             await asyncio.to_thread(Bundle.open, project.run / registered["path"])
-        for name, variant in config.variants.items():
+        for name, variant in {} if config.hold_out else config.variants.items():
             try:
                 project.serving.engine.varied(config.surface, parts(variant)[1])
             except RequestError as error:
