@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy import stats
 from genre.experiments.analysis import Analysis, analyse
 from genre.experiments.definition import ExperimentError
 from genre.experiments.logs import read_logs
+from genre.experiments.report import render_report
 
 FULL = {"exposures": "exposures.csv", "events": "events.csv", "latency": "latency_ms", "degraded": "degraded", "items": "items"}
 
@@ -250,6 +252,15 @@ def test_three_variants_share_the_false_alarms(tmp_path: Path) -> None:
     two = analysed(tmp_path, variants={"old": {"weight": 1}, "also-old": {"weight": 1}, "new": {"weight": 2}}, alpha=0.025)
     one, other = found.of("clicks", "new"), two.of("clicks", "new")
     assert one is not None and other is not None and other.last.fixed.low < one.last.fixed.low
+    assert found.table()[0][4:6] == ["any time, 97.5%", "one look, 97.5%"] and "anytime-valid 97.5% interval" in found.decision.reasons[0]
+    assert "97.5 % intervals" in render_report(found)
+
+
+def test_a_guardrail_that_got_better_says_so(tmp_path: Path) -> None:
+    make(tmp_path, hides=0.02)
+    (outcome,) = analysed(tmp_path, guardrails={"hiding": {"use": "metric", "metric": "hides"}}).guardrails
+    assert outcome.worse is not None and outcome.worse.value < 0
+    assert re.search(r", \d+\.\d% better \(\d+\.\d% better to \d+\.\d% (worse|better)\); tolerated", outcome.text), outcome.text
 
 
 def test_of_a_metric_that_nobody_has_it_is_said_and_of_the_primary_it_is_an_error(same: Path) -> None:

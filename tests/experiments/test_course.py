@@ -99,8 +99,11 @@ def test_two_experiments_of_a_layer_cannot_run_at_once(shop: Path) -> None:
 def test_a_report_after_the_stop_looks_at_the_time_before(shop: Path) -> None:
     start(define(shop), START, shop / "runs")
     stop("home", "enough", START + 5 * DAY, shop / "runs")
-    analysis, _, _ = report("home", folder=shop / "runs")
+    analysis, page, _ = report("home", folder=shop / "runs")
     assert analysis.days == pytest.approx(5)
+    assert analysis.decision.verdict == "hold" and analysis.decision.sentence == "Stopped before anything could be decided"
+    assert "keep it running" not in page.read_text()
+    assert report("home.yaml", START + 5 * DAY)[0].decision.sentence == "Hold: keep it running"
 
 
 def test_a_plan_is_of_the_log_before(shop: Path) -> None:

@@ -21,17 +21,20 @@ class Decision:
     Attributes:
         variant: the one to ship.
         must_stop: a guardrail that is configured to stop is broken, or the split is; waiting makes it worse.
+        ended: it was stopped already, so nothing is left to wait for.
     """
 
     verdict: Verdict
     variant: str | None
     reasons: tuple[str, ...]
     must_stop: bool = False
+    ended: bool = False
 
     @property
     def sentence(self) -> str:
         """The verdict in a line."""
-        return {"ship": f"Ship {self.variant}", "hold": "Hold: keep it running", "stop": "Stop: keep the control"}[self.verdict]
+        wait = "Stopped before anything could be decided" if self.ended else "Hold: keep it running"
+        return {"ship": f"Ship {self.variant}", "hold": wait, "stop": "Stop: keep the control"}[self.verdict]
 
 
 def decide(
@@ -101,7 +104,7 @@ def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
     kind = "fixed-horizon" if at is found.last.fixed else "anytime-valid"
     numbers = [f"{value:+.2%}" if found.relative else f"{value:+.4g}" for value in (at.value, at.low, at.high)]
     led = "lead in " if config.interleave else ""
-    told = f"{led}{found.metric} {numbers[0]} ({kind} {1 - config.alpha:.0%} interval {numbers[1]} to {numbers[2]})"
+    told = f"{led}{found.metric} {numbers[0]} ({kind} {config.level}% interval {numbers[1]} to {numbers[2]})"
     return f"{told}; {found.note}" if found.note else told
 
 

@@ -257,6 +257,16 @@ class ExperimentConfig(Settings):
         """The other variants."""
         return [name for name in self.variants if name != self.control]
 
+    @property
+    def alpha_each(self) -> float:
+        """False alarms tolerated of each treatment (Bonferroni)."""
+        return self.alpha / len(self.treatments)
+
+    @property
+    def level(self) -> str:
+        """Of each treatment's intervals."""
+        return f"{100 * (1 - self.alpha_each):.4g}"
+
     def shares(self) -> dict[str, float]:
         """Each variant's share of the units that take part; all of them get both where they are interleaved."""
         if self.interleave:

@@ -95,12 +95,13 @@ def of_health(config: ExperimentConfig, log: Log, variant: str, rail: MetricGuar
 
 
 def in_words(worse: Interval) -> str:
-    """By how much it got worse: `-5.0 %` of a worsening is 5 % better."""
+    """By how much it got worse, or better."""
+    told = [f"{abs(x):.1%} {'worse' if x > 0 else 'better'}" for x in (worse.value, worse.low, worse.high)]
     if np.isfinite([worse.low, worse.high]).all():
-        return f"{abs(worse.value):.1%} {'worse' if worse.value > 0 else 'better'} (worse by {worse.low:+.1%} to {worse.high:+.1%})"
-    if np.isfinite(worse.low):
-        return f"worse by {worse.low:.1%} at least"
-    return f"better by {-worse.high:.1%} at least" if np.isfinite(worse.high) else "too few to say by which share"
+        return f"{told[0]} ({told[1]} to {told[2]})"
+    if np.isfinite([worse.low, worse.high]).any():
+        return f"at least {told[1] if np.isfinite(worse.low) else told[2]}"
+    return "too few to say by which share"
 
 
 def of_latency(config: ExperimentConfig, log: Log, variant: str, rail: LatencyGuardrail, alpha: float) -> tuple[Interval | None, str]:

@@ -48,7 +48,7 @@ def analysed(database: Database, experiment: Experiment, watching: bool = False)
         raise ExperimentError(f"experiment {experiment.config.name!r} was not started: there is nothing to report")
     now = experiment.stopped or time.time()
     with copied(database, experiment.config, experiment.started) as config:
-        return analyse(config, read_logs(config, experiment.started, now, quiet=True), watching)
+        return analyse(config, read_logs(config, experiment.started, now, quiet=True), watching, ended=experiment.stopped is not None)
 
 
 def planned(database: Database, config: ExperimentConfig) -> Outlook:
