@@ -126,6 +126,30 @@ def test_a_ramp_and_a_slice_make_it_longer(shop: Path) -> None:
     assert pairs and pairs[0][1] > 3 * pairs[0][0] and all(other >= one for one, other in pairs)
 
 
+def test_a_day_of_log_does_not_tell_how_many_days_it_takes(shop: Path) -> None:
+    short = define(shop, min_effect=0.3)
+    found = look_ahead(short, START - 6.2 * DAY)  # the log begins a week before the first show
+    assert found.units < 2000 and found.covered < 1
+    assert {line.days for line in found.lines} == {None} and {row[3] for row in found.table()[1]} == {"not known"}
+    told = found.sentence(short)
+    assert "cannot be told from 0.7 days of log" in told and " a day" not in told
+    assert look_ahead(short, START + 7 * DAY).sentence(short).count(" a day") == 1
+
+
+def test_a_plan_says_that_there_are_only_so_many_users(shop: Path) -> None:
+    few = define(shop, days=7, min_effect=0.01)
+    found = look_ahead(few, START + 7 * DAY)
+    assert found.lines[0].plan.units > found.units
+    assert f"The log knows {found.units:,} users in all: the others must be new" in found.sentence(few)
+    enough = define(shop, days=7, min_effect=0.9)
+    assert "must be new" not in look_ahead(enough, START + 7 * DAY).sentence(enough)
+
+
+def test_the_command_says_what_the_plan_means(shop: Path) -> None:
+    planned = genre("plan", "home.yaml", "--now", str(START))
+    assert "To find a change of 2.0% in clicks takes" in planned and "That is longer than the 14 days planned" in planned
+
+
 def test_what_cannot_be_planned_is_said(shop: Path) -> None:
     with pytest.raises(ExperimentError, match=r"logs.events does not say"):
         look_ahead(define(shop, logs={}))
