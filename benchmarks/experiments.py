@@ -2,7 +2,7 @@
 
     python benchmarks/experiments.py > benchmarks/RESULTS-experiments.md
 
-Everything is simulated with a known truth and a fixed seed; about three minutes on one core.
+Everything is simulated with a known truth and a fixed seed; about a minute on one core.
 """
 
 from __future__ import annotations
@@ -12,20 +12,31 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from genre.experiments.confidence import anytime_half, fixed_half
+from genre.experiments.comparison import EARLY
+from genre.experiments.confidence import fixed_half
 from genre.experiments.interleaving import preference
+from genre.experiments.moments import Effect
 from genre.experiments.power import Baseline, plan
-from genre.experiments.simulation import Kind, World, peeking, simulate
+from genre.experiments.simulation import Kind, World, called, peeking, simulate
 from genre.experiments.srm import check_ratio
 
 KINDS: dict[Kind, str] = {
-    "rate": "rate (one unit in ten)",
+    "rate": "rate of 10 %",
+    "rare": "rate of 2 %",
     "mean": "mean (lognormal)",
+    "revenue": "revenue: 5 % pay a lognormal sum",
     "ratio": "ratio, delta method",
     "foreseeable": "mean with CUPED (correlation 0.7)",
     "growing": "mean, all units on day 1, values grow",
 }
 DAYS = 28
+WORLDS = (
+    World("rate", units_a_day=100), World("rare", units_a_day=20), World("rare", units_a_day=50), World("rare", units_a_day=100),
+    World("mean", units_a_day=100), World("revenue", units_a_day=50), World("ratio", units_a_day=100),
+    World("foreseeable", units_a_day=100), World("growing", units_a_day=500),
+    World("rare", units_a_day=50, share=0.1), World("rare", units_a_day=50, share=0.9),
+    World("revenue", units_a_day=50, share=0.1), World("revenue", units_a_day=50, share=0.9),
+)  # fmt: skip
 
 
 def main() -> None:
@@ -38,13 +49,19 @@ def main() -> None:
     print("# Experiments, simulated\n")
     print(f"`python benchmarks/experiments.py`, seed {asked.seed}. ± is two standard errors of a share of simulated experiments.\n")
     print("## A/A experiments read every day\n")
-    print(f"{n:,} experiments a row with no effect, {DAYS} days, 100 new units a day and arm (500 in all where values grow), level 5 %. "
-          "An experiment counts once it is called different on any day.\n")  # fmt: skip
-    table(["metric", "fixed horizon, at the end", "fixed horizon, every day", "anytime-valid, every day"], alarms(n, asked.seed))
+    print(f"{n:,} experiments a row with no effect, {DAYS} days, level 5 %, no interval before each arm has 100 units. "
+          "An experiment counts once the interval of its lift, which decides, leaves out zero on any day, to either side.\n")  # fmt: skip
+    ways = ["fixed horizon, at the end", "fixed horizon, every day", "anytime-valid, every day"]
+    table(["metric", "units a day and arm", "treated", *ways], alarms(n, asked.seed))
     print("\nThe anytime-valid interval is 1.55 times as wide as the fixed-horizon one at the planned size.\n")
     print("## What early looks cost and bring\n")
     print("Lift of 3 % of a mean with CUPED, planned for 80 % power by each method; shares of experiments that find it, and when.\n")
     table(["read by", "planned units", "found by the end", "median units when found"], early(n // 5, asked.seed))
+    print(f"\n## A rate of 2 %, read every day\n\n{n:,} experiments a row by the anytime-valid interval, {DAYS} days. Planned for 80 % "
+          "power where it says so. "
+          "`Beyond` is a guardrail's verdict that the worsening is certainly more than the margin; "
+          f"these are tightest at {EARLY:,} units.\n")  # fmt: skip
+    table(["true change", "units a day and arm", "asked", "found by the end", "median units when found"], rare(n, asked.seed))
     print("\n## Sample ratio mismatch\n")
     print(f"{n // 5:,} experiments a row, 2,000 units a day, read every day for 100 days; alarm at an e-value of 100 (1 %).\n")
     table(["true split", "alarms", "median units at the alarm", "nine in ten of these by"], mismatch(n // 5, asked.seed))
@@ -60,10 +77,10 @@ def main() -> None:
 
 def alarms(n: int, seed: int) -> Iterator[list[str]]:
     """A row a kind of metric."""
-    for kind, label in KINDS.items():
-        world = World(kind, days=DAYS, units_a_day=500 if kind == "growing" else 100)
-        called = peeking(simulate(world, n, np.random.default_rng(seed)), world.planned)
-        yield [label, *(share(ever) for ever in called.values())]
+    for world in WORLDS:
+        found = after(simulate(world, n, np.random.default_rng(seed)), world)
+        a_day = f"{world.units_a_day} (500 in all)" if world.kind == "growing" else f"{world.units_a_day}"
+        yield [KINDS[world.kind], a_day, f"{world.share:.0%}", *(share(ever) for ever in peeking(found, world.planned).values())]
 
 
 def early(n: int, seed: int) -> Iterator[list[str]]:
@@ -77,9 +94,37 @@ def early(n: int, seed: int) -> Iterator[list[str]]:
             hits = np.asarray(np.abs(found.diff[:, -1]) > fixed_half(found.se[:, -1], found.dof[:, -1]))
             yield [label, f"{world.planned:,}", share(hits), f"{world.planned:,}"]
         else:
-            ever = np.abs(found.diff) > anytime_half(found.se, found.n, world.planned)
-            hits = np.asarray(ever.any(1))
-            yield [label, f"{world.planned:,}", share(hits), f"{int(np.median(found.n[hits, ever[hits].argmax(1)])):,}"]
+            yield [label, f"{world.planned:,}", *when(called(found, world.planned), found)]
+
+
+def rare(n: int, seed: int) -> Iterator[list[str]]:
+    """A row a true change."""
+    for lift in (0.2, 0.5):
+        (planned,) = plan(Baseline(0.02, 0.02 * 0.98, rate=True), [lift])
+        world = World("rare", lift, DAYS, planned.units_anytime // (2 * DAYS))
+        found = after(simulate(world, n, np.random.default_rng(seed)), world)
+        yield [
+            f"{lift:+.0%}",
+            f"{world.units_a_day:,}",
+            f"not zero ({world.planned:,} planned)",
+            *when(called(found, world.planned), found),
+        ]
+    for lift, margin in ((0.5, 0.5), (1.0, 0.5), (4.0, 0.5), (-0.2, 0.2), (-0.5, 0.2), (-1.0, 0.2)):
+        world = World("rare", lift, DAYS, 200)
+        found = after(simulate(world, n, np.random.default_rng(seed)), world)
+        yield [f"{lift:+.0%}", "200", f"beyond {margin:.0%}", *when(called(found, EARLY, margin=margin), found)]
+
+
+def after(found: Effect, world: World) -> Effect:
+    """Without the days on which an arm has fewer than 100 units."""
+    late = int(np.ceil(100 / min(world.arms_a_day))) - 1
+    return Effect(*(getattr(found, name)[:, late:] for name in Effect.__dataclass_fields__))
+
+
+def when(at: np.ndarray, found: Effect) -> tuple[str, str]:
+    """How many are ever called, and by how many units half of these are."""
+    hits = np.asarray(at.any(1))
+    return share(hits), f"{int(np.median(found.n[hits, at[hits].argmax(1)])):,}" if hits.sum() > 1 else "–"
 
 
 def mismatch(n: int, seed: int) -> Iterator[list[str]]:

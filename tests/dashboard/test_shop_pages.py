@@ -141,7 +141,7 @@ def test_an_experiment_is_read_started_and_stopped(shop: tuple[Path, str], visit
     assert "Hold" in text and "split as planned" in text and "Guardrails" in text and "control" in text
     assert "planned" in words(visitor.get("/experiments").text)
     before = words(visitor.get("/experiments?name=quiet").text)
-    assert all(part in before for part in ("What it will take", "To find a change of 2.0% in clicks takes", "a day", "+10.0%"))
+    assert all(part in before for part in ("What it will take", "To find a change of 2.0% in clicks takes", "cannot be told", "+10.0%"))
     assert "quiet runs: " in visitor.post("/experiments?name=quiet", "/experiments/start", {"name": "quiet"}).text
     assert "Nothing to read yet" in visitor.get("/experiments?name=quiet").text
     assert "say why" in visitor.post("/experiments", "/experiments/stop", {"name": "quiet", "reason": " "}).text

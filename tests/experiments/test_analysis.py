@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy import stats
 from genre.experiments.analysis import Analysis, analyse
 from genre.experiments.definition import ExperimentError
 from genre.experiments.logs import read_logs
+from genre.experiments.report import render_report
 
 FULL = {"exposures": "exposures.csv", "events": "events.csv", "latency": "latency_ms", "degraded": "degraded", "items": "items"}
 
@@ -93,6 +95,26 @@ def test_the_fixed_horizon_ships_at_its_end_only(gain: Path) -> None:
     assert shipped.verdict == "ship" and "fixed-horizon" in shipped.reasons[0]
 
 
+def test_the_fixed_horizon_is_read_once_whenever_one_looks(tmp_path: Path) -> None:
+    make(tmp_path, lift=0.3)
+    rail = {"hiding": {"use": "metric", "metric": "hides", "margin": 0.5}}
+    at_the_end = analysed(tmp_path, now=START + 7 * DAY - 1, days=7, decide_by="fixed", guardrails=rail)
+    later = analysed(tmp_path, days=7, decide_by="fixed", guardrails=rail)
+    assert later.units_DV[-1].sum() > 1.8 * at_the_end.units_DV[-1].sum()
+    assert later.decision == at_the_end.decision
+    assert [one.last.fixed for one in later.comparisons] == [one.last.fixed for one in at_the_end.comparisons]
+    assert [one.last.units for one in later.comparisons] == [one.last.units for one in at_the_end.comparisons]
+    # what must not get worse is watched for as long as it runs
+    assert later.guardrails != at_the_end.guardrails
+
+
+def test_q_may_be_read_any_day(same: Path) -> None:
+    found = analysed(same)
+    (primary,) = (one for one in found.comparisons if one.metric == "clicks")
+    assert primary.q == primary.p_anytime
+    assert all(one.q >= one.p_anytime for one in found.comparisons)
+
+
 def test_harm_is_stopped(gain: Path) -> None:
     swapped = analysed(gain, control="new")
     assert swapped.decision.verdict == "stop"
@@ -132,7 +154,7 @@ def test_a_broken_guardrail_stops_a_gain_if_it_may(tmp_path: Path) -> None:
     assert softer.verdict == "hold" and "though it does not stop by itself" in softer.reasons[-1]
 
 
-def test_what_control_never_had_breaks_any_margin(same: Path, tmp_path: Path) -> None:
+def test_what_control_never_had_is_a_share_of_the_most_it_may_have(same: Path, tmp_path: Path) -> None:
     for name in ("exposures.csv", "events.csv"):
         (tmp_path / name).write_text((same / name).read_text())
     exposures = pl.read_csv(same / "exposures.csv")
@@ -140,9 +162,10 @@ def test_what_control_never_had_breaks_any_margin(same: Path, tmp_path: Path) ->
     with (tmp_path / "events.csv").open("a") as file:
         file.writelines(f"{unit},{time + 5},report,\n" for unit, time in reporting.select("unit", "time").iter_rows())
     metrics = METRICS | {"reports": {"use": "mean", "event": "report", "better": "lower"}}
-    rails = {"reported": {"use": "metric", "metric": "reports", "margin": 5}}
-    (outcome,) = analysed(tmp_path, metrics=metrics, guardrails=rails).guardrails
-    assert outcome.state == "broken" and "control has none" in outcome.text
+    for margin, state in ((1, "broken"), (50, "open")):
+        rails = {"reported": {"use": "metric", "metric": "reports", "margin": margin}}
+        (outcome,) = analysed(tmp_path, metrics=metrics, guardrails=rails).guardrails
+        assert outcome.state == state and "at least" in outcome.text
 
 
 def test_a_guardrail_that_must_be_proven_holds_until_it_is(gain: Path) -> None:
@@ -181,6 +204,22 @@ def test_a_share_of_degraded_lists_is_a_metric_like_any_other(same: Path) -> Non
     assert found is not None and found.control == pytest.approx(0.01, abs=0.006) and found.better == "lower"
 
 
+def test_no_degraded_list_at_all_is_health_and_not_a_broken_log(gain: Path, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text((gain / "events.csv").read_text())
+    pl.read_csv(gain / "exposures.csv").with_columns(pl.lit(0).alias("degraded")).write_csv(tmp_path / "exposures.csv")
+    metrics = METRICS | {"degraded": {"use": "degraded"}, "saves": {"use": "mean", "event": "save", "better": "lower"}}
+    rails = {name: {"use": "metric", "metric": metric, "prove": True} for name, metric in (("falling", "degraded"), ("saving", "saves"))}
+    found = analysed(tmp_path, metrics=metrics, logs=FULL, guardrails=rails)
+    falling, saving = found.guardrails
+    assert (falling.state, saving.state) == ("ok", "open")
+    # of 967 and 1033 units: 1 - 0.025 ** (1 / 967) is 0.38 %
+    assert f"none in either: at most {1 - 0.025 ** (1 / found.units['old']):.2%} of units of old and 0.36% of units of new" in falling.text
+    assert "none in any list" in found.silent["degraded"] and "in the log?" not in found.silent["degraded"]
+    assert "in the log?" in found.silent["saves"]
+    healthy = analysed(tmp_path, metrics=metrics, logs=FULL, guardrails={"falling": rails["falling"]}, planned_units=2000)
+    assert (healthy.decision.verdict, healthy.decision.variant) == ("ship", "new")
+
+
 def test_an_effect_that_fades_is_called_novelty_and_one_that_lasts_is_not(tmp_path: Path, gain: Path) -> None:
     make(tmp_path, n=6000, lift=1.2, fade=0.4)
     (view,) = analysed(tmp_path, cuped_days=None).novelty
@@ -213,6 +252,15 @@ def test_three_variants_share_the_false_alarms(tmp_path: Path) -> None:
     two = analysed(tmp_path, variants={"old": {"weight": 1}, "also-old": {"weight": 1}, "new": {"weight": 2}}, alpha=0.025)
     one, other = found.of("clicks", "new"), two.of("clicks", "new")
     assert one is not None and other is not None and other.last.fixed.low < one.last.fixed.low
+    assert found.table()[0][4:6] == ["any time, 97.5%", "one look, 97.5%"] and "anytime-valid 97.5% interval" in found.decision.reasons[0]
+    assert "97.5 % intervals" in render_report(found)
+
+
+def test_a_guardrail_that_got_better_says_so(tmp_path: Path) -> None:
+    make(tmp_path, hides=0.02)
+    (outcome,) = analysed(tmp_path, guardrails={"hiding": {"use": "metric", "metric": "hides"}}).guardrails
+    assert outcome.worse is not None and outcome.worse.value < 0
+    assert re.search(r", \d+\.\d% better \(\d+\.\d% better to \d+\.\d% (worse|better)\); tolerated", outcome.text), outcome.text
 
 
 def test_of_a_metric_that_nobody_has_it_is_said_and_of_the_primary_it_is_an_error(same: Path) -> None:

@@ -104,12 +104,25 @@ def test_overlapping_slices_are_refused_and_named_unless_one_is_stopped() -> Non
 
 
 def test_the_hold_out_is_in_no_experiment() -> None:
-    assigner = Assigner([running("a", layer={"name": "one"}), running("b", layer={"name": "two"})], hold_out=0.05)
-    a, b = variants(assigner, "a"), variants(assigner, "b")
-    assert [x is None for x in a] == [y is None for y in b]
+    apart = running("apart", hold_out=True, variants={"held": {}, "rest": {"weight": 19}})
+    assigner = Assigner([running("a", layer={"name": "one"}), running("b", layer={"name": "two"}), apart])
+    a, b, held = variants(assigner, "a"), variants(assigner, "b"), variants(assigner, "apart")
+    assert [x is None for x in a] == [y is None for y in b] == [z == "held" for z in held]
     assert a.count(None) / len(UNITS) == pytest.approx(0.05, abs=0.01)
-    with pytest.raises(ExperimentError, match="hold_out is 1"):
-        Assigner([], hold_out=1)
+    assert assigner.assign(UNITS[held.index("held")], "a", 1.0).why == "held out of all experiments"
+    assert None not in variants(Assigner([running("a"), apart.stop(9.0, "measured")]), "a")
+
+
+def test_a_hold_out_is_one_and_about_everybody() -> None:
+    apart = running("apart", hold_out=True)
+    with pytest.raises(ExperimentError, match="'apart' and 'other' are both hold-outs"):
+        Assigner([apart, running("other", hold_out=True)])
+    serving: dict[str, Any] = {"a": {}, "b": {"serve": {"model": "1"}}}
+    three: dict[str, Any] = {"a": {}, "b": {}, "c": {}}
+    wrong: list[dict[str, Any]] = [{"layer": {"stop": 0.5}}, {"variants": serving}, {"variants": three}]
+    for more in wrong:
+        with pytest.raises(ExperimentError, match="hold_out: "):
+            running("apart", hold_out=True, **more)
 
 
 def test_an_experiment_assigns_only_while_it_runs() -> None:
@@ -187,7 +200,7 @@ def test_assignment_does_not_hang_on_the_order_of_keys() -> None:
 
 
 def test_assigning_takes_microseconds() -> None:
-    assigner = Assigner([running(layer={"stop": 0.9}, ramp=[{"day": 0, "share": 0.9}])], hold_out=0.01)
+    assigner = Assigner([running(layer={"stop": 0.9}, ramp=[{"day": 0, "share": 0.9}]), running("apart", hold_out=True)])
     started = time.process_time()
     for unit in UNITS:
         assigner.assign(unit, "home", 1.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genre.experiments.confidence import Interval, anytime_half, anytime_p, fixed_half, fixed_p, mixture
+from genre.experiments.confidence import Interval, anytime_half, anytime_p, as_share, fixed_half, fixed_p, mixture, none_seen
 from genre.experiments.moments import Moments, effect
-from genre.experiments.simulation import Kind, World, peeking, simulate
+from genre.experiments.simulation import Kind, World, called, peeking, simulate
 
 
 def arm(values: np.ndarray) -> Moments:
@@ -51,19 +51,69 @@ def test_where_nothing_varies_nothing_is_significant() -> None:
     assert anytime_p(np.array(1.0), zero, np.array(9.0), 10) == 1.0
 
 
+def test_none_of_so_many_bounds_a_rate_for_all_times() -> None:
+    assert none_seen(100) == pytest.approx(1 - 0.05 ** (1 / 100)) == pytest.approx(0.0295, abs=1e-4)
+    # by betting all each time: a rate of 3 % must show itself before the bound falls below it, in 19 of 20
+    first = np.random.default_rng(0).geometric(0.03, 20_000) - 1
+    n = np.argmax([none_seen(n) < 0.03 for n in range(1, 200)]) + 1
+    assert (first >= n).mean() <= 0.05
+
+
 def test_an_interval_knows_its_side() -> None:
     assert Interval(2, 1, 3).above_zero and not Interval(2, 0, 3).above_zero
     assert Interval(-2, -3, -1).below_zero and not Interval(-2, -3, 0).below_zero
 
 
-@pytest.mark.parametrize("kind", ["rate", "mean", "ratio", "foreseeable", "growing"])
-def test_a_thousand_aa_experiments_read_every_day(kind: Kind) -> None:
-    world = World(kind, units_a_day=500 if kind == "growing" else 40)
+def test_a_share_of_control_leaves_out_zero_exactly_when_the_difference_does() -> None:
+    rng = np.random.default_rng(1)
+    control, treatment = rng.normal(1, 2, (2, 5000))
+    each = rng.exponential(0.3, (2, 5000))
+    low, high = as_share(control, treatment, each[0], each[1], np.array(3.1))
+    diff, half = treatment - control, 3.1 * np.hypot(*each)
+    assert ((low > 0) == (diff > half)).all() and ((high < 0) == (-diff > half)).all()
+    assert (low > 0).sum() > 100 and (high < 0).sum() > 100
+    clear = np.abs(control) > 3.1 * each[0]
+    assert np.isfinite([low, high]).all(0).sum() >= clear.sum() and (~clear).any()
+
+
+def test_a_share_by_hand() -> None:
+    # 10 and 12, each known to 1: r with |12 - 10 r| = 2 sqrt(1 + r²) is (120 ± 2 sqrt(240)) / 96
+    ends = as_share(*map(np.array, (10.0, 12.0, 1.0, 1.0, 2.0)))
+    assert np.ravel(ends) == pytest.approx([(120 - 2 * np.sqrt(240)) / 96 - 1, (120 + 2 * np.sqrt(240)) / 96 - 1])
+    # below zero a rise is a rise
+    assert np.ravel(as_share(*map(np.array, (-10.0, -12.0, 1.0, 1.0, 2.0)))) == pytest.approx(np.negative(ends[::-1]))
+    # control may be nothing: the rise is 5 - 2 sqrt(2) at least, and control 2 at most
+    assert np.ravel(as_share(*map(np.array, (0.0, 5.0, 1.0, 1.0, 2.0)))) == pytest.approx([(5 - 2 * np.sqrt(2)) / 2, np.inf])
+
+
+@pytest.mark.parametrize(
+    ("kind", "a_day"),
+    [
+        ("rate", 40),
+        ("rare", 20),
+        ("rare", 50),
+        ("rare", 100),
+        ("mean", 40),
+        ("revenue", 50),
+        ("ratio", 40),
+        ("foreseeable", 40),
+        ("growing", 500),
+    ],
+)
+def test_a_thousand_aa_experiments_read_every_day(kind: Kind, a_day: int) -> None:
+    world = World(kind, units_a_day=a_day)
     called = peeking(simulate(world, 1000, np.random.default_rng(7)), world.planned)
     alarms = {how: float(ever.mean()) for how, ever in called.items()}
     assert alarms["anytime-valid, read every day"] <= 0.05
-    assert alarms["fixed horizon, read every day"] > 0.15
+    assert alarms["fixed horizon, read every day"] > 0.1
     assert 0.03 <= alarms["fixed horizon, read once at the end"] <= 0.075
+
+
+@pytest.mark.parametrize("kind", ["rare", "revenue"])
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_arms_of_unequal_size_and_few_events_are_not_called_more_often(kind: Kind, share: float) -> None:
+    world = World(kind, units_a_day=50, share=share)
+    assert called(simulate(world, 500, np.random.default_rng(9)), world.planned).any(1).mean() <= 0.02
 
 
 def test_an_effect_is_found_though_read_every_day() -> None:

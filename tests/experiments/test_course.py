@@ -99,8 +99,11 @@ def test_two_experiments_of_a_layer_cannot_run_at_once(shop: Path) -> None:
 def test_a_report_after_the_stop_looks_at_the_time_before(shop: Path) -> None:
     start(define(shop), START, shop / "runs")
     stop("home", "enough", START + 5 * DAY, shop / "runs")
-    analysis, _, _ = report("home", folder=shop / "runs")
+    analysis, page, _ = report("home", folder=shop / "runs")
     assert analysis.days == pytest.approx(5)
+    assert analysis.decision.verdict == "hold" and analysis.decision.sentence == "Stopped before anything could be decided"
+    assert "keep it running" not in page.read_text()
+    assert report("home.yaml", START + 5 * DAY)[0].decision.sentence == "Hold: keep it running"
 
 
 def test_a_plan_is_of_the_log_before(shop: Path) -> None:
@@ -121,6 +124,30 @@ def test_a_ramp_and_a_slice_make_it_longer(shop: Path) -> None:
     slow = look_ahead(define(shop, days=7, min_effect=0.2, layer={"stop": 0.25}), START + 7 * DAY)
     pairs = [(one.days, other.days) for one, other in zip(quick.lines, slow.lines, strict=True) if one.days and other.days]
     assert pairs and pairs[0][1] > 3 * pairs[0][0] and all(other >= one for one, other in pairs)
+
+
+def test_a_day_of_log_does_not_tell_how_many_days_it_takes(shop: Path) -> None:
+    short = define(shop, min_effect=0.3)
+    found = look_ahead(short, START - 6.2 * DAY)  # the log begins a week before the first show
+    assert found.units < 2000 and found.covered < 1
+    assert {line.days for line in found.lines} == {None} and {row[3] for row in found.table()[1]} == {"not known"}
+    told = found.sentence(short)
+    assert "cannot be told from 0.7 days of log" in told and " a day" not in told
+    assert look_ahead(short, START + 7 * DAY).sentence(short).count(" a day") == 1
+
+
+def test_a_plan_says_that_there_are_only_so_many_users(shop: Path) -> None:
+    few = define(shop, days=7, min_effect=0.01)
+    found = look_ahead(few, START + 7 * DAY)
+    assert found.lines[0].plan.units > found.units
+    assert f"The log knows {found.units:,} users in all: the others must be new" in found.sentence(few)
+    enough = define(shop, days=7, min_effect=0.9)
+    assert "must be new" not in look_ahead(enough, START + 7 * DAY).sentence(enough)
+
+
+def test_the_command_says_what_the_plan_means(shop: Path) -> None:
+    planned = genre("plan", "home.yaml", "--now", str(START))
+    assert "To find a change of 2.0% in clicks takes" in planned and "That is longer than the 14 days planned" in planned
 
 
 def test_what_cannot_be_planned_is_said(shop: Path) -> None:

@@ -1,9 +1,10 @@
-"""Decisions where there is nothing to compare yet."""
+"""Decisions from made-up findings, and where there is nothing to compare yet."""
 
 from __future__ import annotations
 
 import pytest
 
+from genre.experiments.comparison import Comparison, Look
 from genre.experiments.confidence import Interval
 from genre.experiments.decision import decide
 from genre.experiments.guardrails import Outcome
@@ -20,17 +21,39 @@ def rail(variant: str, stop: bool = True) -> Outcome:
     return Outcome("hiding", variant, "broken", Interval(1.0, 0.5, 1.5), 0.1, "worse by 100 %", stop, False)
 
 
+def compared(variant: str, low: float) -> Comparison:
+    """Clearly better by more than `low`."""
+    at = Interval(low + 0.1, low, low + 0.2)
+    return Comparison("clicks", variant, "higher", 1.0, 1.1 + low, True, (Look(6, 800, at, at),), 0.001, 0.01, 0.01, 0.0, at)
+
+
 @pytest.mark.parametrize(
     ("broken", "verdict", "must"),
     [
         ([rail("b"), rail("c")], "stop", True),
-        ([rail("b")], "hold", False),
-        ([rail("b"), rail("c", stop=False)], "hold", False),
+        ([rail("b")], "stop", True),
+        ([rail("b"), rail("c", stop=False)], "stop", True),
+        ([rail("b", stop=False)], "hold", False),
         ([], "hold", False),
     ],
 )
-def test_a_broken_guardrail_stops_what_has_no_primary_metric_yet(broken: list[Outcome], verdict: str, must: bool) -> None:
+def test_a_broken_guardrail_of_any_variant_stops_what_has_no_primary_metric_yet(broken: list[Outcome], verdict: str, must: bool) -> None:
     found = decide(CONFIG, 0.5, 80, FINE, [], broken)
     assert (found.verdict, found.must_stop) == (verdict, must)
-    assert ("guardrail hiding is broken by b" in found.reasons[0]) == bool(broken)
+    assert ("guardrail hiding is broken by b" in found.reasons[0]) == must
     assert ("too early" in found.reasons[-1]) != must
+
+
+def test_after_its_end_an_experiment_of_too_few_does_not_wait_for_more() -> None:
+    found = decide(CONFIG, 14.0, 80, FINE, [], [])
+    assert found.verdict == "stop" and not found.must_stop
+    assert "14 days are over, and nothing can be said: an arm has fewer than 100 units" in found.reasons[0]
+
+
+def test_a_broken_guardrail_of_one_variant_stops_the_experiment_whatever_the_other_gains() -> None:
+    found = decide(CONFIG, 8.0, 800, FINE, [compared("b", 0.1), compared("c", 0.2)], [rail("b")])
+    assert (found.verdict, found.must_stop, found.variant) == ("stop", True, None)
+    assert "guardrail hiding is broken by b" in found.reasons[0]
+    assert any("c is better" in reason and "start it again without b" in reason for reason in found.reasons)
+    softer = decide(CONFIG, 8.0, 800, FINE, [compared("b", 0.1), compared("c", 0.2)], [rail("b", stop=False)])
+    assert (softer.verdict, softer.variant) == ("ship", "c")

@@ -7,6 +7,7 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
+from genre.experiments.confidence import as_share
 from genre.experiments.cuped import slope
 from genre.experiments.moments import Moments, effect
 from genre.experiments.simulation import cumulative
@@ -97,7 +98,22 @@ def test_a_lift_is_a_share_of_control_and_its_error_is_that_of_many_repetitions(
     many = [effect(Moments.of(per_unit(sums(rng, 400))), Moments.of(per_unit(sums(rng, 400, 1.5)))) for _ in range(400)]
     lifts = np.array([found.lift for found in many])
     assert lifts.mean() == pytest.approx(0.5, abs=0.03)
-    assert np.mean([found.lift_se for found in many]) == pytest.approx(lifts.std(), rel=0.1)
+    ends = np.array([as_share(found.control, found.treatment, found.each_se[0], found.each_se[1], np.array(1.0)) for found in many])
+    assert ((ends[:, 1] - ends[:, 0]) / 2).mean() == pytest.approx(lifts.std(), rel=0.1)
+
+
+def test_an_arm_without_an_event_is_not_sure_of_itself() -> None:
+    some, none = np.tile([0.0, 1.0, 0.0, 1.0], (120, 1)), np.tile([0.0, 1.0, 0.0, 1.0], (120, 1))
+    some[:6, 0] = 1.0
+    found = effect(Moments.of(some), Moments.of(none))
+    # all 240: 6 buyers, so a variance of about 0.025 * 0.975 over 120
+    assert found.wary_se[1] == pytest.approx(np.sqrt(0.025 * 0.975 / 120), rel=0.01)
+    assert found.wary_se[0] == pytest.approx(np.sqrt(0.05 * 0.95 / 119)) == pytest.approx(found.each_se[0])
+    nobody = effect(Moments.of(none), Moments.of(none))
+    assert nobody.se == 0
+    # the one as unlike the other as can be: far apart, and still with doubt
+    certain = effect(Moments.of(none), Moments.of(none + np.array([1.0, 0, 0, 0])))
+    assert 0 < 5 * certain.se < certain.diff
 
 
 def test_looks_of_many_experiments_are_those_of_each() -> None:

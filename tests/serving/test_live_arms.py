@@ -102,7 +102,9 @@ def test_two_surfaces_may_be_interleaved_over_pages(api: TestClient) -> None:
 
 
 def test_layers_hold_out_and_ramp_say_who_takes_part(shop: Path) -> None:
-    with served(shop, hold_out=0.2) as api:
+    with served(shop) as api:
+        apart = {"held": {"weight": 1}, "rest": {"weight": 4}}
+        started(api, **CLICKS | {"surface": ""}, name="apart", hold_out=True, variants=apart)
         for name, slice_, share in (("left", {"start": 0, "stop": 0.5}, 1.0), ("right", {"start": 0.5, "stop": 1}, 0.4)):
             layer = {"name": "home", **slice_}
             started(api, **CLICKS, name=name, variants={"a": {}, "b": {}}, layer=layer, ramp=[{"day": 0, "share": share}])
@@ -112,5 +114,11 @@ def test_layers_hold_out_and_ramp_say_who_takes_part(shop: Path) -> None:
         # Of all: 20 % held out; then half in each slice, of the right one 40 %.
         assert abs(counts["left"] - 120) < 35 and abs(counts["right"] - 48) < 27 and abs(counts["None"] - 132) < 36
         assert {user: str(asked(api, user, n=1)["variant"]).partition("/")[0] for user in users[:50]} == {u: took[u] for u in users[:50]}
-        for name in ("left", "right"):
+        events = [{"event_id": f"e{at}", "type": "click", "item_id": "007", "user_id": user} for at, user in enumerate(users)]
+        assert api.post("/v1/events", json=events[::2]).status_code < 300
+        assert eventually(lambda: sum(api.get("/v1/admin/experiments/apart/report").json().get("units", {}).values()) == 300)
+        report = api.get("/v1/admin/experiments/apart/report").json()
+        assert abs(report["units"]["held"] - 60) < 25
+        assert report["comparisons"][0]["control"] == pytest.approx(0.5, abs=0.25), "clicks a user who is held out"
+        for name in ("left", "right", "apart"):
             api.post(f"/v1/admin/experiments/{name}/stop", json={"reason": "the test is over"})

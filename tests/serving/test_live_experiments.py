@@ -172,6 +172,7 @@ def test_the_report_is_of_the_served_log(api: TestClient, run: Path) -> None:
     assert "day 0.0 of" in " ".join(report["reasons"])
     outlook = api.get("/v1/admin/experiments/shorter/plan").json()
     assert outlook["planned_units"] > 0
+    assert "cannot be told from 0.0 days of log" in outlook["sentence"]
     assert outlook["units"] == len(USERS), "who only looked would take part too"
 
 

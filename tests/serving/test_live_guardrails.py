@@ -20,7 +20,7 @@ USERS = [f"u{at}" for at in range(120)]
 RAILS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "slow": ({"deadline_ms": 40}, {"use": "latency", "quantile": 0.99, "margin": 0.5}, "p99"),
     "narrow": ({"candidates": 3}, {"use": "coverage", "margin": 0.2}, "distinct items"),
-    "failing": ({"order": "source"}, {"use": "metric", "metric": "degraded", "margin": 0.5}, "control has none"),
+    "failing": ({"order": "source"}, {"use": "metric", "metric": "degraded", "margin": 0.5}, "at least"),
 }
 
 

@@ -29,10 +29,11 @@ def experiment_plan(definition: ExperimentFile, now: Moment = None) -> None:
     from genre.experiments.loading import load_experiment
     from genre.experiments.planning import look_ahead
 
-    found = look_ahead(load_experiment(definition), _moment(now))
+    config = load_experiment(definition)
+    found = look_ahead(config, _moment(now))
     header, rows = found.table()
     print_list(found.caption(), rows, header)
-    out.print(f"write into {definition}: planned_units: {found.planned_units}", highlight=False, soft_wrap=True)
+    out.print(escape(found.sentence(config)), highlight=False, soft_wrap=True)
 
 
 @experiment_app.command("start")

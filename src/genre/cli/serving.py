@@ -55,7 +55,6 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; about one a core.")] = 1,
     database: StoreUrl = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help="A web page that may call from a browser, https://shop.example.")] = None,
-    hold_out: Annotated[float, typer.Option(min=0, max=0.5, help="The share of users who take part in no experiment.")] = 0.0,
 ) -> None:
     """Answer requests: lists, events, items, over HTTP, documented at /docs; and the dashboard, at /dashboard.
 
@@ -64,7 +63,7 @@ def serve(
     from genre.dashboard.running import serve as run_server
     from genre.serving.settings import ServeSettings
 
-    settings = ServeSettings(runs=runs, database=database, workers=workers, allow_origins=allow_origin or [], hold_out=hold_out)
+    settings = ServeSettings(runs=runs, database=database, workers=workers, allow_origins=allow_origin or [])
     err.print(
         f"serving {', '.join(map(str, runs))} on http://{host}:{port}/docs   dashboard: http://{host}:{port}/dashboard", highlight=False
     )

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Analysis:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Every comparison with both intervals: the header, and a row each."""
-        level, lead = f"{1 - self.config.alpha:.0%}", "lead, " if self.config.interleave else ""
+        level, lead = f"{self.config.level}%", "lead, " if self.config.interleave else ""
         header = ["metric", "variant", self.config.control, "variant's", f"{lead}any time, {level}", f"{lead}one look, {level}", "q"]
         rows = []
         for found in self.comparisons:
@@ -83,16 +83,17 @@ class Analysis:
         return next((found for found in self.comparisons if (found.metric, found.variant) == (metric, variant)), None)
 
 
-def analyse(config: ExperimentConfig, log: Log, watching: bool = False) -> Analysis:
+def analyse(config: ExperimentConfig, log: Log, watching: bool = False, ended: bool = False) -> Analysis:
     """Everything at once, from the sums of a log.
 
     Args:
         watching: for guardrails: a primary metric of which nothing can be said is no error then.
+        ended: it does not run any more.
 
     Raises:
         ExperimentError: of the primary metric nothing can be said, and waiting does not help.
     """
-    units_DV, alpha = arrivals(config, log), config.alpha / len(config.treatments)
+    units_DV, alpha = arrivals(config, log), config.alpha_each
     if config.interleave:
         ratio = check_firsts(config, log)
         comparisons, silent = preferred(config, log)
@@ -104,7 +105,7 @@ def analyse(config: ExperimentConfig, log: Log, watching: bool = False) -> Analy
         views = tuple(novelty(config, log, config.primary, variant) for variant in config.treatments)
     primary = [found for found in comparisons if found.metric == config.primary]
     days = (log.now - log.started) / DAY
-    decision = decide(config, days, int(units_DV[-1].sum()), ratio, primary, outcomes)
+    decision = replace(decide(config, days, int(units_DV[-1].sum()), ratio, primary, outcomes), ended=ended)
     return Analysis(
         config, log.started, log.now, units_DV, ratio, tuple(comparisons), silent, outcomes, views, decision,
         log.crossed, log.strangers, len(log.rejected),

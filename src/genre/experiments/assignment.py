@@ -12,7 +12,6 @@ from genre.experiments.state import Experiment
 
 SPAN = 2.0**-64
 DAY = 86_400.0
-HOLD_OUT = "hold-out"
 
 
 def position(salt: str, unit: str) -> float:
@@ -40,22 +39,21 @@ class Assignment:
 class Assigner:
     """Assigns units to the variants of running experiments. Holds no state: it can be rebuilt from the experiments at any time."""
 
-    def __init__(self, experiments: Iterable[Experiment], hold_out: float = 0.0, roots: Mapping[str, str] | None = None) -> None:
+    def __init__(self, experiments: Iterable[Experiment], roots: Mapping[str, str] | None = None) -> None:
         """Prepare the thresholds once.
 
         Args:
-            hold_out: the share of all units that never take part in anything, to measure what all experiments together are worth.
+            experiments: one of them may be a hold-out, whose control takes part in none of the others.
             roots: of merged users, the id they were first assigned by (see `Merges`).
 
         Raises:
-            ExperimentError: two running experiments of a layer overlap, or the hold-out is no share.
+            ExperimentError: two running experiments of a layer overlap, or two are hold-outs.
         """
-        if not 0 <= hold_out < 1:
-            raise ExperimentError(f"hold_out is {hold_out}; it must be a share from 0 to below 1")
-        self.hold_out = hold_out
         self.roots = roots if roots is not None else {}
         self.experiments = {experiment.config.name: experiment for experiment in experiments}
-        check_layers(experiment.config for experiment in self.experiments.values() if experiment.status == "running")
+        running = [experiment.config for experiment in self.experiments.values() if experiment.status == "running"]
+        check_layers(running)
+        self._hold_out = next((config for config in running if config.hold_out), None)
         self._thresholds = {name: thresholds(experiment.config) for name, experiment in self.experiments.items()}
 
     def assign(self, unit: str, experiment: str, now: float) -> Assignment:
@@ -80,7 +78,8 @@ class Assigner:
         config = experiment.config
         if experiment.status != "running" or experiment.started is None or now < experiment.started:
             return f"the experiment is {experiment.status}"
-        if self.hold_out and position(HOLD_OUT, unit) < self.hold_out:
+        hold_out = self._hold_out
+        if hold_out is not None and hold_out is not config and self.assign(unit, hold_out.name, now).variant == hold_out.control:
             return "held out of all experiments"
         layer = config.layer
         whole = layer.start == 0 and layer.stop == 1
@@ -106,12 +105,15 @@ def thresholds(config: ExperimentConfig) -> list[tuple[str, float]]:
 
 
 def check_layers(configs: Iterable[ExperimentConfig]) -> None:
-    """Slices of one layer may touch, not overlap.
+    """Slices of one layer may touch, not overlap; a hold-out is beside all layers.
 
     Raises:
-        ExperimentError: naming the two experiments that would share units.
+        ExperimentError: naming the two experiments that would share units, or that are hold-outs.
     """
-    in_order = sorted(configs, key=lambda config: (config.layer.name, config.layer.start))
+    configs = [*configs]
+    if len(apart := [config.name for config in configs if config.hold_out]) > 1:
+        raise ExperimentError(f"{' and '.join(map(repr, sorted(apart)))} are both hold-outs; stop the one before you start the other")
+    in_order = sorted((config for config in configs if not config.hold_out), key=lambda config: (config.layer.name, config.layer.start))
     for one, next_one in itertools.pairwise(in_order):
         if one.layer.name == next_one.layer.name and next_one.layer.start < one.layer.stop:
             held = f"{one.name!r} holds {one.layer.start:g} to {one.layer.stop:g}"

@@ -9,14 +9,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from genre.experiments.confidence import Interval, anytime_half, anytime_p, fixed_half, fixed_p
+from genre.experiments.confidence import Interval, anytime_half, anytime_p, as_share, fixed_half, fixed_p
 from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
 from genre.experiments.logs import Log
-from genre.experiments.metrics import Metric
+from genre.experiments.metrics import SHOWN, Metric
 from genre.experiments.moments import Effect, Moments, effect
 from genre.experiments.multiplicity import benjamini_hochberg
 from genre.experiments.sums import DAY
 from genre.types import Floats
+
+EARLY = 1000
+"""Units at which guardrails see best; at a hundred times as many their intervals are a sixth wider than if tuned for these."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,12 @@ class Comparison:
     """One metric, one treatment against control.
 
     Attributes:
-        relative: intervals are shares of control; otherwise, control being near zero, in the metric's own unit.
-        looks: one a day, the last is now; days on which nothing varied yet are left out.
-        p: of the fixed-horizon test; q: the same after Benjamini-Hochberg over all metrics but the primary.
-        p_anytime: may be read at any time.
+        relative: intervals are shares of control; otherwise, control being near zero or below, in the metric's own unit.
+        looks: one a day, the last is now; days of which nothing, or no share of control, could be said are left out.
+        share: the change as a share of control's size, whatever that is: an end may be infinite. Anytime-valid as well, and tightest at
+            the `early` units that guardrails ask for.
+        p: of the fixed-horizon test.
+        p_anytime: may be read at any time; q: the same after Benjamini-Hochberg over all metrics but the primary.
         reduction: share of variance that CUPED took away.
         note: what else there is to say, in a line.
     """
@@ -53,6 +58,7 @@ class Comparison:
     p_anytime: float
     q: float
     reduction: float
+    share: Interval | None = None
     note: str = ""
 
     @property
@@ -103,26 +109,35 @@ def before_sums(metric: Metric, log: Log, name: str) -> Floats:
 def compare(
     config: ExperimentConfig, name: str, variant: str, arms: list[tuple[int, dict[str, Moments | str]]], alpha: float
 ) -> Comparison:
-    """A metric's course from day to day.
+    """A metric's course from day to day; `share`, which guardrails read, is always of now.
 
     Raises:
         ExperimentError: an arm is empty or nothing varies, to this day.
     """
+    now = effect_of(config, name, variant, arms[-1][1])
+    arms = arms[: days_read(config, len(arms))]
     last = effect_of(config, name, variant, arms[-1][1])
-    relative = bool(last.control > 0 and last.control > 2 * last.se)
+    clear = as_shares(last, anytime_edge(last, config.planned_units, alpha), last.wary_se)
+    relative = bool(last.control > 0 and np.isfinite([clear.low, clear.high]).all())
     looks = []
     for day, moments in arms:
         try:
             found = effect_of(config, name, variant, moments)
         except ExperimentError:
             continue  # too early; later days say more
-        looks.append(look(config, day, found, alpha, relative))
+        if (seen := look(config, day, found, alpha, relative)) is not None:
+            looks.append(seen)
     return Comparison(
         name, variant, config.metrics[name].better, float(last.control), float(last.treatment), relative, tuple(looks),
         p=float(fixed_p(last.diff, last.se, last.dof)),
-        p_anytime=float(anytime_p(last.diff, last.se, last.n, config.planned_units, alpha)),
-        q=float("nan"), reduction=float(last.reduction),
+        p_anytime=float(anytime_p(last.diff, np.hypot(*last.wary_se), last.n, config.planned_units, alpha)),
+        q=float("nan"), reduction=float(last.reduction), share=as_shares(now, anytime_edge(now, early(config), alpha), now.wary_se),
     )  # fmt: skip
+
+
+def days_read(config: ExperimentConfig, days: int) -> int:
+    """Of so many days, those that decide: what is read once is read at the planned end, however late one looks."""
+    return min(days, config.days) if config.decide_by == "fixed" else days
 
 
 def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[str, Moments | str]) -> Effect:
@@ -140,8 +155,9 @@ def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[s
     if not (control.mean_K[1] and treatment.mean_K[1]):
         raise ExperimentError(f"metric {name!r}: nobody has any {config.metrics[name].denominator()}, which it divides by; is it logged?")
     found = effect(control, treatment, cuped=config.cuped_days is not None)
-    if not found.se > 0 and found.diff:
-        found = with_doubt(found, control, treatment)
+    if not found.se > 0 and SHOWN in config.metrics[name].numerator() and not found.control:
+        # The very lists that are there say that there was none; an event of which there is none may as well not be logged.
+        raise TooEarlyError(f"metric {name!r}: none in any list of {config.control!r} or {variant!r}, so there is nothing to compare")
     if not found.se > 0:
         raise ExperimentError(
             f"metric {name!r}: every unit of {config.control!r} and {variant!r} has the same value, {float(found.control):g}, so "
@@ -150,33 +166,44 @@ def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[s
     return found
 
 
-def with_doubt(found: Effect, control: Moments, treatment: Moments) -> Effect:
-    """Arms that differ though neither varies, such as one whose lists are all degraded: as if one unit of each were as the other arm's are.
-
-    Without any doubt the difference would be certain from the second unit on; with none said, a variant that always fails would go on.
-    """
-    doubt = abs(found.diff)
-    variances = [(doubt / arm.n) ** 2 for arm in (control, treatment)]
-    se = np.asarray(np.sqrt(sum(variances)))
-    dof = np.asarray(min(control.n, treatment.n) - 1)
-    lift_se = se / abs(found.control) if found.control else se
-    return replace(found, se=se, lift_se=np.asarray(lift_se), dof=dof)
+def look(config: ExperimentConfig, day: int, found: Effect, alpha: float, relative: bool) -> Look | None:
+    """The two intervals of an effect; None where control may be zero on that day, so that there is no share of it."""
+    edges = (
+        (anytime_edge(found, config.planned_units, alpha), found.wary_se),
+        (fixed_half(np.asarray(1.0), found.dof, alpha), found.each_se),
+    )
+    anytime, fixed = ((as_shares if relative else as_units)(found, edge, each_se) for edge, each_se in edges)
+    return Look(day, int(found.n), anytime, fixed) if np.isfinite([anytime.low, anytime.high, fixed.low, fixed.high]).all() else None
 
 
-def look(config: ExperimentConfig, day: int, found: Effect, alpha: float, relative: bool) -> Look:
-    """The two intervals of an effect."""
-    value, se = (found.lift, found.lift_se) if relative else (found.diff, found.se)
-    half = float(anytime_half(se, found.n, config.planned_units, alpha)), float(fixed_half(se, found.dof, alpha))
-    anytime, fixed = (Interval(float(value), float(value) - side, float(value) + side) for side in half)
-    return Look(day, int(found.n), anytime, fixed)
+def anytime_edge(found: Effect, planned: int, alpha: float) -> Floats:
+    """Half the anytime-valid interval, in standard errors."""
+    return anytime_half(np.asarray(1.0), found.n, planned, alpha)
+
+
+def early(config: ExperimentConfig) -> int:
+    """Where a guardrail's interval is tightest: a disaster must not wait for the units that the smallest effect needs."""
+    return min(config.planned_units, EARLY)
+
+
+def as_units(found: Effect, edge: Floats, each_se: Floats) -> Interval:
+    """The difference."""
+    value, half = float(found.diff), float(edge * np.hypot(*each_se))
+    return Interval(value, value - half, value + half)
+
+
+def as_shares(found: Effect, edge: Floats, each_se: Floats) -> Interval:
+    """The difference as a share of control."""
+    low, high = as_share(found.control, found.treatment, each_se[0], each_se[1], edge)
+    return Interval(float(found.lift), float(low), float(high))
 
 
 def with_q(comparisons: list[Comparison], primary: str) -> list[Comparison]:
-    """Benjamini-Hochberg over all that is not the primary metric; the primary keeps its p."""
+    """Benjamini-Hochberg over all that is not the primary metric; the primary keeps its own."""
     others = [found for found in comparisons if found.metric != primary]
-    q_M = benjamini_hochberg(np.array([found.p for found in others])) if others else np.empty(0)
+    q_M = benjamini_hochberg(np.array([found.p_anytime for found in others])) if others else np.empty(0)
     adjusted = {id(found): float(q) for found, q in zip(others, q_M, strict=True)}
-    return [replace(found, q=adjusted.get(id(found), found.p)) for found in comparisons]
+    return [replace(found, q=adjusted.get(id(found), found.p_anytime)) for found in comparisons]
 
 
 def change(at: Interval, relative: bool = True) -> str:

@@ -61,5 +61,30 @@ def anytime_p(estimate: Floats, se: Floats, n: Floats, planned: float, alpha: fl
     return np.where(se > 0, np.minimum(1.0, np.sqrt(scale + 1) * np.exp(-exponent)), 1.0)
 
 
+def none_seen(n: int, alpha: float = 0.05) -> float:
+    """The largest rate that n trials without an event leave open, anytime-valid: to bet all against a rate p pays 1 / (1 - p) a trial."""
+    return float(1 - alpha ** (1 / n))
+
+
+def as_share(control: Floats, treatment: Floats, se_control: Floats, se_treatment: Floats, edge: Floats) -> tuple[Floats, Floats]:
+    """The interval of (treatment - control) / |control|: all shares that the two, `edge` standard errors around, do not rule out.
+
+    Fieller's (1954): it leaves out zero exactly when `edge` standard errors around the difference do. Where control may be zero, no share
+    is ruled out but on the side of a difference that is certain, and that is divided by the most that control may be.
+    """
+    size, sign = np.abs(control), np.where(np.asarray(control) < 0, -1.0, 1.0)
+    noise, spread = (edge * se_control) ** 2, (edge * se_treatment) ** 2
+    below = size**2 - noise
+    clear = below > 0
+    root = np.sqrt(np.maximum(spread * below + noise * np.asarray(treatment) ** 2, 0.0))
+    ends = [np.divide(size * treatment + side * root, below, out=np.zeros_like(root), where=clear) - sign for side in (-1, 1)]
+    diff, half, most = treatment - control, edge * np.hypot(se_control, se_treatment), size + edge * se_control
+    low, high = (np.divide(end, most, out=np.zeros_like(root), where=most > 0) for end in (diff - half, diff + half))
+    return (
+        np.where(clear, ends[0], np.where(low > 0, low, -np.inf)),
+        np.where(clear, ends[1], np.where(high < 0, high, np.inf)),
+    )
+
+
 def _z(estimate: Floats, se: Floats) -> Floats:
     return np.divide(estimate, se, out=np.zeros(np.broadcast(estimate, se).shape), where=np.asarray(se) > 0)

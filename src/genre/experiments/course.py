@@ -61,7 +61,8 @@ def report(
     if logs:
         config = config.model_copy(update={"logs": config.logs.model_copy(update=dict(logs))})
     ends = [moment for moment in (now, None if experiment is None else experiment.stopped) if moment is not None]
-    analysis = analyse(config, read_logs(config, None if experiment is None else experiment.started, min(ends, default=None)))
+    log = read_logs(config, None if experiment is None else experiment.started, min(ends, default=None))
+    analysis = analyse(config, log, ended=experiment is not None and experiment.status == "stopped")
     page = page or (Path(which).with_suffix(".html") if experiment is None else folder / f"{which}.html")
     write_report(page, analysis)
     if experiment is not None and experiment.status == "running" and analysis.decision.must_stop:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
+from genre.experiments.comparison import early
 from genre.experiments.confidence import Interval, anytime_half
 from genre.experiments.definition import ExperimentConfig
 from genre.experiments.logs import Log
@@ -36,7 +37,7 @@ def of_coverage(config: ExperimentConfig, log: Log, variant: str, alpha: float) 
     (control, control_se), (treatment, treatment_se) = (jackknifed(counts_GN, size_G, m) for counts_GN, size_G in groups.values())
     loss = 1 - treatment / control
     se = (1 - loss) * np.hypot(control_se / control, treatment_se / treatment)
-    half = float(anytime_half(np.asarray(se), np.asarray(len(variant_U)), config.planned_units, alpha))
+    half = float(anytime_half(np.asarray(se), np.asarray(len(variant_U)), early(config), alpha))
     told = f"{control:,.0f} → {treatment:,.0f} distinct items in the lists of {m:,} units, {-loss:+.1%}"
     return Interval(loss, loss - half, loss + half), told
 

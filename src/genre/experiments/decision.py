@@ -21,17 +21,20 @@ class Decision:
     Attributes:
         variant: the one to ship.
         must_stop: a guardrail that is configured to stop is broken, or the split is; waiting makes it worse.
+        ended: it was stopped already, so nothing is left to wait for.
     """
 
     verdict: Verdict
     variant: str | None
     reasons: tuple[str, ...]
     must_stop: bool = False
+    ended: bool = False
 
     @property
     def sentence(self) -> str:
         """The verdict in a line."""
-        return {"ship": f"Ship {self.variant}", "hold": "Hold: keep it running", "stop": "Stop: keep the control"}[self.verdict]
+        wait = "Stopped before anything could be decided" if self.ended else "Hold: keep it running"
+        return {"ship": f"Ship {self.variant}", "hold": wait, "stop": "Stop: keep the control"}[self.verdict]
 
 
 def decide(
@@ -42,23 +45,22 @@ def decide(
         return Decision("stop", None, mismatch(config, ratio), True)
     days = round(days, 1)  # a log ends a little before the day does
     over = days >= config.days
+    broken = [rail for rail in guardrails if rail.state == "broken" and rail.stop]
+    if broken:
+        return Decision("stop", None, _broke(config, broken, primary, over), True)
     if not primary:
-        return _without_primary(config, guardrails)
+        return _without_primary(config, over)
     reasons: list[str] = []
-    alive, broke = [], False
+    alive = []
     for found in primary:
-        broken = [rail for rail in guardrails if rail.variant == found.variant and rail.state == "broken" and rail.stop]
         good, bad = _direction(config, found, over)
-        if broken:
-            reasons += [f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken]
-            broke = True
-        elif bad:
+        if bad:
             worse = f"{config.control} is preferred" if config.interleave else f"{found.variant} is worse"
             reasons.append(f"{worse}: {say(found, config, over)}")
         else:
             alive.append((found, good))
     if not alive:
-        return Decision("stop", None, tuple(reasons), broke)
+        return Decision("stop", None, tuple(reasons))
     gains = [found for found, good in alive if good]
     if gains:
         best = max(gains, key=lambda found: abs(found.last.anytime.value))
@@ -76,15 +78,24 @@ def decide(
     return Decision("hold", None, tuple(reasons))
 
 
-def _without_primary(config: ExperimentConfig, guardrails: Sequence[Outcome]) -> Decision:
-    """What a variant breaks needs no primary metric to be seen."""
-    broken = [rail for rail in guardrails if rail.state == "broken" and rail.stop]
-    reasons = tuple(f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken)
-    if {rail.variant for rail in broken} == set(config.treatments):
-        return Decision("stop", None, reasons, True)
-    arm = f"fewer than {config.min_units} units, or none did anything that counts" if config.interleave else ""
-    early = f"too early: {arm or f'an arm has fewer than {config.min_units} units'}, so no interval is given yet"
-    return Decision("hold", None, (*reasons, early))
+def _broke(config: ExperimentConfig, broken: Sequence[Outcome], primary: Sequence[Comparison], over: bool) -> tuple[str, ...]:
+    """What was broken, and what else there is to lose by stopping: one arm cannot be taken out of an experiment that runs."""
+    guilty = {rail.variant for rail in broken}
+    better = [found for found in primary if found.variant not in guilty and _direction(config, found, over)[0]]
+    return (
+        *(f"guardrail {rail.name} is broken by {rail.variant}: {rail.text}" for rail in broken),
+        *(
+            f"{found.variant} is better: {say(found, config, over)}; start it again without {' and '.join(sorted(guilty))}"
+            for found in better
+        ),
+    )
+
+
+def _without_primary(config: ExperimentConfig, over: bool) -> Decision:
+    why = f"{'' if config.interleave else 'an arm has '}fewer than {config.min_units} units, or none did anything that counts"
+    if over:
+        return Decision("stop", None, (f"the planned {config.days} days are over, and nothing can be said: {why}",))
+    return Decision("hold", None, (f"too early: {why}, so no interval is given yet",))
 
 
 def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
@@ -93,7 +104,7 @@ def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:
     kind = "fixed-horizon" if at is found.last.fixed else "anytime-valid"
     numbers = [f"{value:+.2%}" if found.relative else f"{value:+.4g}" for value in (at.value, at.low, at.high)]
     led = "lead in " if config.interleave else ""
-    told = f"{led}{found.metric} {numbers[0]} ({kind} {1 - config.alpha:.0%} interval {numbers[1]} to {numbers[2]})"
+    told = f"{led}{found.metric} {numbers[0]} ({kind} {config.level}% interval {numbers[1]} to {numbers[2]})"
     return f"{told}; {found.note}" if found.note else told
 
 

@@ -144,6 +144,8 @@ class ExperimentConfig(Settings):
     """What is compared."""
     interleave: StrictBool = False
     """Every unit sees one list that both variants draft in turn (team draft); each event counts for the one that picked its item."""
+    hold_out: StrictBool = False
+    """It measures what all other experiments together are worth: whoever is in its control takes part in none of them while it runs."""
     control: str = ""
     """The variant that the others are compared with; without one it is the first, and is written out."""
     layer: Layer = Field(default_factory=Layer)
@@ -168,7 +170,7 @@ class ExperimentConfig(Settings):
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
     """How often the smallest effect is found."""
     decide_by: Literal["anytime", "fixed"] = "anytime"
-    """`anytime` may be read every day; `fixed` is narrower and read once, at the end."""
+    """`anytime` may be read every day; `fixed` is narrower and read once, at the end of the planned days."""
     srm_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """False alarms of the sample-ratio check, over the whole experiment."""
     cuped_days: PositiveInt | None = 14
@@ -219,6 +221,16 @@ class ExperimentConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _may_hold_out(self) -> ExperimentConfig:
+        if not self.hold_out:
+            return self
+        if len(self.variants) != 2 or any(variant.serve for variant in self.variants.values()) or self.interleave:
+            raise ValueError("hold_out: name two variants, who is held out and who takes part; without `serve` or `interleave`")
+        if self.layer != Layer():
+            raise ValueError("hold_out: it concerns everybody, in every layer; leave out `layer`")
+        return self
+
+    @model_validator(mode="after")
     def _hangs_together(self) -> ExperimentConfig:
         if self.control not in self.variants:
             raise ValueError(f"control is {self.control!r}, which is no variant; one of {', '.join(self.variants)}")
@@ -244,6 +256,16 @@ class ExperimentConfig(Settings):
     def treatments(self) -> list[str]:
         """The other variants."""
         return [name for name in self.variants if name != self.control]
+
+    @property
+    def alpha_each(self) -> float:
+        """False alarms tolerated of each treatment (Bonferroni)."""
+        return self.alpha / len(self.treatments)
+
+    @property
+    def level(self) -> str:
+        """Of each treatment's intervals."""
+        return f"{100 * (1 - self.alpha_each):.4g}"
 
     def shares(self) -> dict[str, float]:
         """Each variant's share of the units that take part; all of them get both where they are interleaved."""

@@ -64,8 +64,12 @@ class Effect:
 
     Attributes:
         control, treatment: the metric in each arm, adjusted if CUPED was.
-        diff, se: their difference and its standard error.
-        lift, lift_se: the difference as a share of control, and its standard error.
+        diff, se: their difference and its standard error (Welch's).
+        lift: the difference as a share of control.
+        each_se: the standard error of control and of treatment, on a last axis of 2; an arm in which nothing varied takes what all
+            units together have.
+        wary_se: the same, each arm varying at least as all units of both together do. An arm that has had few events yet shows less
+            variance than it has, just when it lies low by chance; what is read every day is often read then.
         dof: Welch's degrees of freedom.
         n: units of both arms.
         reduction: by which share CUPED made the variance smaller.
@@ -76,7 +80,8 @@ class Effect:
     diff: Floats
     se: Floats
     lift: Floats
-    lift_se: Floats
+    each_se: Floats
+    wary_se: Floats
     dof: Floats
     n: Floats
     reduction: Floats
@@ -86,7 +91,7 @@ def effect(control: Moments, treatment: Moments, cuped: bool = False) -> Effect:
     """The difference between two independent arms of units.
 
     The variance of a ratio is that of its linear part (the delta method; Deng, Knoblich and Lu, 2018), so a unit with many impressions
-    is one unit. With `cuped`, see `cuped.slope`. A standard error of zero says that nothing varied.
+    is one unit. With `cuped`, see `cuped.slope`. A standard error of zero says that all units of both arms are alike.
     """
     arms = (control, treatment)
     gradient = [arm.gradients() for arm in arms]
@@ -100,18 +105,23 @@ def effect(control: Moments, treatment: Moments, cuped: bool = False) -> Effect:
         centre = _over(sum(arm.n * arm.before for arm in arms), control.n + treatment.n)
         value = [arm.value - theta * (arm.before - centre) for arm in arms]
         variance = [_variance(arm, now - theta[..., None] * then) for arm, (now, then) in zip(arms, gradient, strict=True)]
-    total, unadjusted = variance[0] + variance[1], plain[0] + plain[1]
-    ratio = _over(value[1], value[0])
-    lift_variance = _over(variance[1] + ratio**2 * variance[0], value[0] ** 2)
+    unadjusted, diff, n = plain[0] + plain[1], value[1] - value[0], control.n + treatment.n
+    of_all = (
+        control.n * control.n * variance[0] + treatment.n * treatment.n * variance[1] + _over(control.n * treatment.n, n) * diff**2
+    ) / n
+    floor = [of_all / arm.n for arm in arms]
+    variance = [np.where(mine > 0, mine, least) for mine, least in zip(variance, floor, strict=True)]
+    total = variance[0] + variance[1]
     return Effect(
         control=value[0],
         treatment=value[1],
-        diff=value[1] - value[0],
+        diff=diff,
         se=np.sqrt(total),
-        lift=ratio - 1,
-        lift_se=np.sqrt(lift_variance),
+        lift=_over(diff, np.abs(value[0])),
+        each_se=np.sqrt(np.stack(variance, -1)),
+        wary_se=np.sqrt(np.stack([np.maximum(*both) for both in zip(variance, floor, strict=True)], -1)),
         dof=_over(total**2, variance[0] ** 2 / (control.n - 1) + variance[1] ** 2 / (treatment.n - 1)),
-        n=control.n + treatment.n,
+        n=n,
         reduction=1 - np.where(unadjusted > 0, _over(total, unadjusted), 1.0),
     )
 

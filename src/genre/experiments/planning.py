@@ -25,11 +25,13 @@ HORIZON = 120
 """Days looked ahead."""
 EFFECTS = (0.5, 1.0, 2.0, 5.0)
 """Planned for, in multiples of the smallest effect worth having."""
+WEEK = 7
+"""Days of log that it takes to see who comes anew: on the first day everybody does."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """An effect, what finding it costs, and by which day the units have come (None: not within the horizon)."""
+    """An effect, what finding it costs, and by which day the units have come (None: not within the horizon, or not known)."""
 
     plan: Plan
     days: int | None
@@ -41,7 +43,7 @@ class Outlook:
     """What to expect.
 
     Attributes:
-        covered: days of the log that the baseline is from.
+        covered: days of the log that the baseline is from; short: these are too few to say how many days anything takes.
         arriving: units a day, at full ramp.
         planned_units: what to write into the definition.
     """
@@ -49,6 +51,7 @@ class Outlook:
     metric: str
     baseline: Baseline
     covered: float
+    short: bool
     units: int
     arriving: float
     lines: tuple[Line, ...]
@@ -62,9 +65,15 @@ class Outlook:
         """What the smallest effect worth having costs, for somebody who decides whether to start."""
         line = next(line for line in self.lines if line.plan.min_effect == config.min_effect)
         units, days = (line.plan.units_anytime, line.days_anytime) if config.decide_by == "anytime" else (line.plan.units_cuped, line.days)
-        long = f"more than {HORIZON} days" if days is None else "1 day" if days == 1 else f"{days} days"
-        told = f"To find a change of {config.min_effect:.1%} in {self.metric} takes {units:,} users: {long}, at {self.arriving:,.0f} a day."
-        if days is None or days > config.days:
+        told = f"To find a change of {config.min_effect:.1%} in {self.metric} takes {units:,} users"
+        if self.short:
+            told += f". How long that is cannot be told from {self.covered:.1f} days of log: a week shows how many new ones come."
+        else:
+            long = f"more than {HORIZON} days" if days is None else "1 day" if days == 1 else f"{days} days"
+            told += f": {long}, at {self.arriving:,.0f} a day."
+        if units > self.units:
+            told += f" The log knows {self.units:,} users in all: the others must be new."
+        if not self.short and (days is None or days > config.days):
             told += f" That is longer than the {config.days} days planned: look for a larger effect (min_effect), or run longer (days)."
         if units != config.planned_units:
             told += f" Write planned_units: {units} into the definition: the interval is tightest there."
@@ -77,6 +86,8 @@ class Outlook:
         for line in self.lines:
             units = [f"{n:,}" for n in (line.plan.units, line.plan.units_cuped, line.plan.units_anytime)]
             days = [f"over {HORIZON}" if day is None else str(day) for day in (line.days, line.days_anytime)]
+            if self.short:
+                days = ["not known"] * 2
             rows.append([f"{line.plan.min_effect:+.1%}", units[0], units[1], days[0], units[2], days[1]])
         return header, rows
 
@@ -103,12 +114,13 @@ def look_ahead(config: ExperimentConfig, now: float | None = None) -> Outlook:
     effects = [factor * config.min_effect for factor in EFFECTS]
     effects = [effect for effect in effects if not baseline.rate or effect == config.min_effect or baseline.value * (1 + effect) < 1]
     plans = plan(baseline, effects, ordered, config.alpha, config.power)
-    arrived_D = arrival_curve(config, log)
+    covered = (log.now - log.started) / DAY
+    short = covered < min(WEEK, config.days) - 0.5
+    arrived_D = np.zeros(0) if short else arrival_curve(config, log)
     lines = [Line(found, days_needed(found.units_cuped, arrived_D), days_needed(found.units_anytime, arrived_D)) for found in plans]
     wanted = next(line.plan for line in lines if line.plan.min_effect == config.min_effect)
     planned = wanted.units_anytime if config.decide_by == "anytime" else wanted.units_cuped
-    covered = (log.now - log.started) / DAY
-    return Outlook(name, baseline, covered, len(log.units), len(log.units) / max(covered, 1.0), tuple(lines), planned)
+    return Outlook(name, baseline, covered, short, len(log.units), len(log.units) / max(covered, 1.0), tuple(lines), planned)
 
 
 def check_plannable(config: ExperimentConfig) -> None:

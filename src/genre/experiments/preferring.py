@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genre.experiments.comparison import Comparison, Look, with_q
+from genre.experiments.comparison import Comparison, Look, days_read, with_q
 from genre.experiments.definition import ExperimentConfig, TooEarlyError
 from genre.experiments.interleaving import Preference, preference
 from genre.experiments.logs import Log
@@ -38,7 +38,7 @@ def prefer(config: ExperimentConfig, log: Log, name: str) -> Comparison:
     credit_R, of_day = np.zeros(len(variant_R)), log.daily.partition_by("day", as_dict=True)
     looks: list[Look] = []
     last: Preference | TooEarlyError = TooEarlyError("")
-    for day in range(log.days):
+    for day in range(days_read(config, log.days)):
         if (ours := of_day.get((day,))) is not None:
             np.add.at(credit_R, ours["row"].to_numpy(), ours[f"{name}.num"].to_numpy())
         ripe_U = exposed_R[rows[0]] + (config.window_days or 0) * DAY <= min(log.started + (day + 1) * DAY, log.now)

@@ -13,6 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from genre.experiments.analysis import Analysis, analyse
+from genre.experiments.assignment import Assigner
 from genre.experiments.definition import INTERLEAVED, ExperimentConfig, ExperimentError, Logs, TooEarlyError
 from genre.experiments.logs import read_logs
 from genre.experiments.metrics import SHOWN
@@ -23,7 +24,7 @@ from genre.serving.live import columns
 from genre.serving.store.assignments import label
 from genre.serving.store.database import Database
 from genre.serving.store.events import ANONYMOUS
-from genre.serving.store.schema import assignments, events, exposures, merges
+from genre.serving.store.schema import assignments, events, exposures, merges, roots
 
 UNITS = 500
 """Units whose rows are read at once."""
@@ -47,7 +48,7 @@ def analysed(database: Database, experiment: Experiment, watching: bool = False)
         raise ExperimentError(f"experiment {experiment.config.name!r} was not started: there is nothing to report")
     now = experiment.stopped or time.time()
     with copied(database, experiment.config, experiment.started) as config:
-        return analyse(config, read_logs(config, experiment.started, now, quiet=True), watching)
+        return analyse(config, read_logs(config, experiment.started, now, quiet=True), watching, ended=experiment.stopped is not None)
 
 
 def planned(database: Database, config: ExperimentConfig) -> Outlook:
@@ -72,14 +73,14 @@ def copied(database: Database, config: ExperimentConfig, started: float | None, 
     """
     with tempfile.TemporaryDirectory(prefix="genre-experiment-") as scratch:
         folder = Path(scratch)
-        if started is None:
-            here = sa.and_(exposures.c.surface == config.surface, exposures.c.time >= since, exposures.c.unit != ANONYMOUS)
-            units, done = sa.select(exposures.c.unit).where(here).distinct(), since
+        if started is None or config.hold_out:
+            begun = since if started is None else started
+            units = sa.select(exposures.c.unit).where(*_here(config, begun), exposures.c.unit != ANONYMOUS).distinct()
         else:
             joined = assignments.join(merges, merges.c.unit == assignments.c.unit, isouter=True)
             unit = sa.func.coalesce(merges.c.into_unit, assignments.c.unit)
             units = sa.select(unit).select_from(joined).where(assignments.c.experiment == config.name).distinct()
-            done = started - DAY * (config.cuped_days or 0)
+        done = since if started is None else started - DAY * (config.cuped_days or 0)
         with database.read() as connection:
             everybody = sorted(connection.execute(units).scalars())
         if not everybody:
@@ -99,22 +100,37 @@ def copied(database: Database, config: ExperimentConfig, started: float | None, 
 def _shown(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], started: float) -> list[dict[str, Any]]:
     variants = {label(config.name, variant): variant for variant in config.shares()}
     column = exposures.c
+    ours = _here(config, started) if config.hold_out else (column.time >= started, column.variant.in_(list(variants)))
     chosen = sa.select(column.unit, column.variant, column.time, column.ms, column.degraded, column.item_ids, column.teams).where(
-        column.unit.in_(units), column.time >= started, column.variant.in_(list(variants))
+        column.unit.in_(units), *ours
     )
+    held = _held(connection, config, units, started) if config.hold_out else {}
     return [
         {
-            "unit": row.unit, "variant": variants[row.variant], "time": row.time, "ms": row.ms, "degraded": bool(row.degraded),
-            "items": row.item_ids, "first": (row.teams or [None])[0],
+            "unit": row.unit, "variant": held.get(row.unit) or variants[row.variant], "time": row.time, "ms": row.ms,
+            "degraded": bool(row.degraded), "items": row.item_ids, "first": (row.teams or [None])[0],
         }
         for row in connection.execute(chosen)
     ]  # fmt: skip
 
 
+def _here(config: ExperimentConfig, since: float) -> tuple[sa.ColumnElement[bool], ...]:
+    """Lists of the surface, or of all surfaces where it is about everything."""
+    everywhere = () if config.hold_out else (exposures.c.surface == config.surface,)
+    return (exposures.c.time >= since, *everywhere)
+
+
+def _held(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], started: float) -> dict[str, str]:
+    """Who is held out and who is not. Lists are labelled with the other experiments; but the same hash tells again what it told then."""
+    root = {row.unit: row.root for row in connection.execute(sa.select(roots.c.unit, roots.c.root).where(roots.c.unit.in_(units)))}
+    assigner = Assigner([Experiment(config=config).start(started)], root)
+    return {unit: variant for unit in units if (variant := assigner.assign(unit, config.name, started).variant) is not None}
+
+
 def _seen(connection: sa.Connection, config: ExperimentConfig, units: Sequence[str], since: float) -> list[dict[str, Any]]:
     """Each list as an event: who only looked will take part too."""
     column = exposures.c
-    chosen = sa.select(column.unit, column.time).where(column.unit.in_(units), column.time >= since, column.surface == config.surface)
+    chosen = sa.select(column.unit, column.time).where(column.unit.in_(units), *_here(config, since))
     return [{"unit": row.unit, "event": SHOWN, "time": row.time, "value": None, "team": None} for row in connection.execute(chosen)]
 
 

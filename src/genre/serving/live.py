@@ -34,17 +34,19 @@ class Arm:
 class Live:
     """The experiments that run, as one worker serves them; built anew whenever one starts or stops."""
 
-    def __init__(self, experiments: Sequence[Experiment] = (), engines: Mapping[str, Engine] | None = None, hold_out: float = 0.0) -> None:
+    def __init__(self, experiments: Sequence[Experiment] = (), engines: Mapping[str, Engine] | None = None) -> None:
         """Make every arm.
 
         Args:
             engines: of every model that an arm names.
         """
         self.experiments = tuple(experiments)
-        self._assigner = Assigner(experiments, hold_out)
+        self._assigner = Assigner(experiments)
         self._on: dict[str, list[str]] = {}
         self._arms: dict[tuple[str, str], Arm] = {}
         for one in experiments:
+            if one.config.hold_out:
+                continue  # its units get what serves, or what the other experiments give them
             self._on.setdefault(one.config.surface, []).append(one.config.name)
             assert engines is not None
             for name, engine in arms_of(one.config, engines).items():
@@ -93,7 +95,8 @@ def parse_live(tree: Mapping[str, Any]) -> ExperimentConfig:
     if tree.get("logs"):
         raise ExperimentError("logs: the server reads its own log; leave this out")
     # Two people of two variants may turn out to be one: that is nobody's mistake here.
-    config = parse_experiment({"surface": DEFAULT, "crossed": "drop", **tree, "logs": columns(tree.get("interleave") is True)})
+    surface = "" if tree.get("hold_out") is True else DEFAULT
+    config = parse_experiment({"surface": surface, "crossed": "drop", **tree, "logs": columns(tree.get("interleave") is True)})
     for name, variant in config.variants.items():
         model, changes = parts(variant)
         if model is not None and not isinstance(model, str):
@@ -115,6 +118,8 @@ def pinned(config: ExperimentConfig, current: str | None) -> ExperimentConfig:
     Raises:
         ExperimentError: an arm names no model, and none serves.
     """
+    if config.hold_out:
+        return config
     variants = {}
     for name, variant in config.variants.items():
         if (model := variant.serve.get("model", current)) is None:

@@ -225,7 +225,7 @@ class Project:
                 log.error("experiment not served", project=self.name, experiment=one.config.name, reason=str(error))
             else:
                 ready.append(one)
-        self.live = Live(ready, {model: following.engine for model, following in engines.items()}, self.settings.hold_out)
+        self.live = Live(ready, {model: following.engine for model, following in engines.items()})
         self.arms = engines
         log.info("experiments", project=self.name, running=[one.config.name for one in ready])
 

@@ -34,8 +34,6 @@ class ServeSettings(Settings):
     """How often a worker looks for a promoted model, changed items, new events and keys."""
     guard_seconds: float = Field(60, gt=0)
     """How often the guardrails of running experiments are looked at, by one worker of all."""
-    hold_out: float = Field(0, ge=0, lt=1)
-    """The share of users who take part in no experiment, to measure what all of them together are worth."""
     history: int = Field(200, ge=1)
     """Events of a user that a list is made from."""
 

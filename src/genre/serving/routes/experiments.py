@@ -125,6 +125,8 @@ class OutlookAnswer(Wire):
     """What to expect, from the log before the start."""
 
     text: str
+    sentence: str
+    """What the smallest effect worth having takes, and whether that is longer than planned."""
     planned_units: int
     """What to write into the definition."""
     units: int
@@ -193,7 +195,13 @@ async def plan(request: Request, name: Name) -> Response:
     header, rows = found.table()
     return answer(
         OutlookAnswer(
-            text=found.caption(), planned_units=found.planned_units, units=found.units, units_a_day=found.arriving, header=header, rows=rows
+            text=found.caption(),
+            sentence=found.sentence(config),
+            planned_units=found.planned_units,
+            units=found.units,
+            units_a_day=found.arriving,
+            header=header,
+            rows=rows,
         )
     )
 
@@ -311,7 +319,7 @@ async def rehearsed(project: Project, config: ExperimentConfig) -> None:
         for model in models_of([Experiment(config=config)]):
             registered = await project.read(lambda connection, model=model: registry.get(connection, model))  # type: ignore[misc]
             await asyncio.to_thread(Bundle.open, project.run / registered["path"])
-        for name, variant in config.variants.items():
+        for name, variant in {} if config.hold_out else config.variants.items():
             try:
                 project.serving.engine.varied(config.surface, parts(variant)[1])
             except RequestError as error:

@@ -75,6 +75,8 @@ def start(connection: sa.Connection, config: ExperimentConfig, actor: str, reque
     check_layers([started.config, *others])
     for other in others:
         # One list has one variant: who takes part in one experiment of a surface takes part in no other.
+        if other.hold_out or started.config.hold_out:
+            continue
         if other.surface == started.config.surface and other.layer.name != started.config.layer.name:
             raise ExperimentError(
                 f"{other.name!r} runs on surface {other.surface!r}, in layer {other.layer.name!r}; put {config.name!r} into the same "
