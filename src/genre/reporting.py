@@ -99,7 +99,7 @@ def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
         ranker = Ranker.load(run.path(f"rank/{name}"))
         enriched = run.path("enrich") if ranker.config.synthetic else None
         scores_BN = ranker.score(as_asked(truth.queries, truth.user_idx_B, len(users), enriched))
-        best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries)
+        best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries.seen)
         lists[name] = [[shown[i] for i in best_K.tolist() if i >= 0] for best_K in best_BK]
     return [
         Example(

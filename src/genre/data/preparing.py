@@ -44,8 +44,9 @@ def prepare(
             f"no interaction is left: {len(tables.rejected):,} rows were rejected, {sum(left_out.values()):,} left out {left_out or ''}; "
             "look at data.events, data.min_value and data.reader.columns"
         )
+    disliked = disliked_of(tables.events, events, min_value)
     items = _indexed(tables.items, kept, "item")
-    users = _indexed(tables.users, kept, "user")
+    users = _indexed(tables.users, kept if disliked is None else pl.concat([kept, disliked]), "user")
     items = _with_text(items, text, title)
     interactions = _ordered(kept, items, users, ties, seed)
     parts = split.assign(interactions)
@@ -56,6 +57,10 @@ def prepare(
     users.write_parquet(folder / "users.parquet")
     interactions.write_parquet(folder / "interactions.parquet")
     tables.rejected.write_parquet(folder / "rejected.parquet")
+    if disliked is not None:
+        _numbered(disliked, items, users).drop_nulls("item_idx").sort("user_idx", "time").select(
+            "user_idx", "item_idx", "time"
+        ).sink_parquet(folder / "disliked.parquet")
     if tables.impressions is not None:
         tables.impressions.sink_parquet(folder / "impressions.parquet")
     summary = _summary(interactions, items, users, tables, left_out) | {
@@ -77,6 +82,14 @@ def interactions_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value
             left_out[setting] = events.select((~keep).sum()).collect().item()
             events = events.filter(keep)
     return events, left_out
+
+
+def disliked_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: float | None) -> pl.LazyFrame | None:
+    """What people valued below the threshold: known to them, and not wanted. A value of 0, or none, says that nothing happened."""
+    if min_value is None:
+        return None
+    valued = events if kinds is None else events.filter(pl.col("event").is_in(list(kinds)))
+    return valued.filter((pl.col("value") < min_value) & (pl.col("value") != 0))
 
 
 def _indexed(table: pl.LazyFrame | None, events: pl.LazyFrame, who: str) -> pl.DataFrame:
@@ -101,11 +114,17 @@ def _with_text(items: pl.DataFrame, template: str, title: str | None) -> pl.Data
     return items.with_columns(label.fill_null(pl.col("item_id")).alias("shown"))
 
 
+def _numbered(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame) -> pl.LazyFrame:
+    """Events with the numbers of their users and items."""
+    return events.join(items.lazy().select("item_id", "item_idx"), on="item_id", how="left", maintain_order="left").join(
+        users.lazy().select("user_id", "user_idx"), on="user_id", how="left", maintain_order="left"
+    )
+
+
 def _ordered(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame, ties: str, seed: int) -> pl.DataFrame:
     """Interactions by user and time. A session stays together; what shares a time stamp is shuffled, or left as in the file."""
     frame = (
-        events.join(items.lazy().select("item_id", "item_idx"), on="item_id", how="left", maintain_order="left")
-        .join(users.lazy().select("user_id", "user_idx"), on="user_id", how="left", maintain_order="left")
+        _numbered(events, items, users)
         .select(
             "user_idx", "item_idx", "time", pl.col("value").cast(pl.Float32), pl.col("event").cast(pl.Categorical),
             pl.col("session_id").cast(pl.Categorical).to_physical().alias("session"),
