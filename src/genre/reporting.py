@@ -12,7 +12,6 @@ from genre.config import POLICY_RUNG, GenreConfig, load_run_config
 from genre.data.dataset import Dataset
 from genre.data.enriched import as_asked
 from genre.evaluation.ladder import Ladder, Step, climb, merge
-from genre.evaluation.leaks import leak_checks
 from genre.evaluation.report import Example, write_report
 from genre.evaluation.result import Result
 from genre.index import top_k
@@ -46,8 +45,7 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
     run, config = Run(folders[0]), load_run_config(folders[0])
     dataset = Dataset.load(run.path("prepare"))
     results = {name: Result.load(run.path(f"evaluate/{name}")) for name in _rungs(run, config)}
-    checks = leak_checks(dataset.ground_truth("test"), dataset.repeats, dataset.summary["ties"] == "shuffle")
-    write_report(file, climbed, results, about(config, dataset) | enrichment(run), checks, examples(config, run, dataset))
+    write_report(file, climbed, results, about(config, dataset) | enrichment(run), dataset.checks, examples(config, run, dataset))
     return climbed
 
 

@@ -231,7 +231,7 @@ def test_errors_come_first_and_every_check_can_be_found_by_its_name() -> None:
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert "error" in severities and "warning" in severities
     names: list[Callable[..., object]] = [*CHECKS]
-    assert len({function.__name__ for function in names}) == 20
+    assert len({function.__name__ for function in names}) == 21
 
 
 def test_nothing_is_alleged_about_random_data() -> None:

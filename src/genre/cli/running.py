@@ -59,7 +59,7 @@ def init(
 
 @app.command()
 def check(config: ConfigFile, changes: Changes = None) -> None:
-    """Read the data and say what is wrong with it: leaks, duplicates, future times, bots, cold rates. Exit code 1 on an error.
+    """Read the data, split it, and say what is wrong: leaks, duplicates, future times, bots, cold rates. Exit code 1 on an error.
 
     Example: `genre check shop.yaml`
     """

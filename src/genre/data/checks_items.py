@@ -6,6 +6,11 @@ import polars as pl
 
 from genre.data.findings import EXAMPLES, Finding, Log, percent
 
+COMPUTED = 0.95
+"""Rank correlation with the log that no column reaches by itself."""
+FEWEST, DISTINCT = 30, 10
+"""Items, and values among them, without which a correlation says nothing."""
+
 
 def unknown_items(log: Log) -> Finding | None:
     """Items in the log that the catalogue does not have."""
@@ -142,4 +147,28 @@ def cold_lately(log: Log) -> Finding | None:
         "warning" if share >= 0.3 else "note", "cold_lately", f"{percent(share)} of the newest tenth of interactions are with items that "
         f"appear there first ({items:,} items)", items, share, log.item_names(who),
         "ids alone cannot recommend them: use text, and train often",
+    )  # fmt: skip
+
+
+def counted_in_the_log(log: Log) -> Finding | None:
+    """Columns of the catalogue that were computed from this very log: how often an item occurs, or its mean value."""
+    if log.items is None:
+        return None
+    numbers = [name for name, kind in log.items.schema.items() if kind.is_numeric() and name not in ("item_id", "text")]
+    named = pl.DataFrame({"item_id": log.item_ids}).with_row_index("item")
+    standing = log.events.group_by("item").agg(count=pl.len(), value=pl.col("value").mean()).join(named, on="item")
+    told: dict[str, str] = {}
+    for name in numbers:
+        for what, words in (("count", "how often items occur"), ("value", "the mean value of items")):
+            both = log.items.select("item_id", column=name).join(standing, on="item_id").select("column", what).drop_nulls()
+            if len(both) < FEWEST or min(both["column"].n_unique(), both[what].n_unique()) < DISTINCT:
+                continue
+            alike = both.select(pl.corr("column", what, method="spearman")).item()
+            if alike > COMPUTED:
+                told[name] = f"{name} goes with {words} in this log (rank correlation {alike:.2f})"
+    if not told:
+        return None
+    return Finding(
+        "warning", "counted_in_the_log", f"leak: {'; '.join(told.values())}", len(told), len(told) / len(numbers), tuple(told),
+        "it was computed from what is to be predicted: keep it out of data.text, encoders and policies, or compute it from older events",
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from genre.data.leaks import Check
 from genre.data.splitting import TEST, TRAIN, VALID
 from genre.types import GroundTruth, Histories, offsets_of
 
@@ -56,6 +57,13 @@ class Dataset:
     def n_items(self) -> int:
         """N, the size of the catalogue."""
         return len(self.items)
+
+    @property
+    def checks(self) -> list[Check]:
+        """What was looked for in the split before anything was learnt; nothing where nothing tests."""
+        saved = self.summary.get("checks", [])
+        assert isinstance(saved, list)
+        return [Check(**each) for each in saved]
 
     @cached_property
     def everything(self) -> Histories:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from genre.data.leaks import leak_checks
 from genre.data.readers import Reader, Tables
 from genre.data.splitting import COLD, LATER, TEST, TRAIN, VALID, Split
 from genre.data.text import render
@@ -45,13 +47,10 @@ def prepare(
             "look at data.events, data.min_value and data.reader.columns"
         )
     disliked = disliked_of(tables.events, events, min_value)
-    items = _indexed(tables.items, kept, "item")
-    users = _indexed(tables.users, kept if disliked is None else pl.concat([kept, disliked]), "user")
+    items = indexed(tables.items, kept, "item")
+    users = indexed(tables.users, kept if disliked is None else pl.concat([kept, disliked]), "user")
     items = _with_text(items, text, title)
-    interactions = _ordered(kept, items, users, ties, seed)
-    parts = split.assign(interactions)
-    interactions = interactions.with_columns(parts.alias("part"))
-    interactions = _without_cold(interactions, len(items), split.config.cold_items, seed)
+    interactions = split_up(kept, items, users, split, ties, seed)
 
     items.write_parquet(folder / "items.parquet")
     users.write_parquet(folder / "users.parquet")
@@ -65,9 +64,17 @@ def prepare(
         tables.impressions.sink_parquet(folder / "impressions.parquet")
     summary = _summary(interactions, items, users, tables, left_out) | {
         "protocol": split.describe(), "repeats": repeats, "ties": ties,
+        "checks": [asdict(each) for each in leak_checks(interactions, repeats, ties == "shuffle")],
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     shutil.rmtree(scratch)
+
+
+def split_up(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame, split: Split, ties: str, seed: int) -> pl.DataFrame:
+    """Events with numbers, in order, each in its part."""
+    interactions = _ordered(events, items, users, ties, seed)
+    interactions = interactions.with_columns(split.assign(interactions).alias("part"))
+    return _without_cold(interactions, len(items), split.config.cold_items, seed)
 
 
 def interactions_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: float | None) -> tuple[pl.LazyFrame, dict[str, int]]:
@@ -92,7 +99,7 @@ def disliked_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: fl
     return valued.filter((pl.col("value") < min_value) & (pl.col("value") != 0))
 
 
-def _indexed(table: pl.LazyFrame | None, events: pl.LazyFrame, who: str) -> pl.DataFrame:
+def indexed(table: pl.LazyFrame | None, events: pl.LazyFrame, who: str) -> pl.DataFrame:
     """The catalogue (or the users) in file order, then those that only events name, numbered from 0."""
     key = f"{who}_id"
     named = events.select(key).unique(maintain_order=True).collect(engine="streaming")
