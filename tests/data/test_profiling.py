@@ -101,7 +101,7 @@ def test_a_catalogue_with_a_row_too_many_still_has_its_key(tmp_path: Path) -> No
     items = pl.concat([ITEMS.head(20), ITEMS.head(3)])
     users = pl.concat([USERS.head(30), USERS.head(1)])
     events = EVENTS.filter(pl.col("item_id").is_in(items["item_id"].implode()) & pl.col("user_id").is_in(users["user_id"].implode()))
-    found = profile(*(written(tmp_path, frame, name) for frame, name in ((events, "e.csv"), (items, "i.csv"), (users, "u.csv"))))
+    found = profile(written(tmp_path, events, "e.csv"), written(tmp_path, items, "i.csv"), written(tmp_path, users, "u.csv"))
     assert (found.roles.items_key, found.roles.users_key) == ("item_id", "user_id")
     assert (found.roles.item_match, found.roles.user_match) == (1.0, 1.0)
 
