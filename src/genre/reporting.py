@@ -50,7 +50,7 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
 
 
 def cost(run: Run, stage: str) -> tuple[float, float, float]:
-    """Wall-clock seconds, CPU seconds and peak MB of a stage and of all it was made from, but for prepare."""
+    """Wall-clock and CPU seconds of a stage and of all it was made from, but for prepare; the most MB that one of these took for itself."""
     needed: set[str] = set()
     stages = set(run.stages())  # beside them a stage may have been made from files
     waiting = [stage]
@@ -60,7 +60,8 @@ def cost(run: Run, stage: str) -> tuple[float, float, float]:
             needed.add(name)
             waiting += [source for source in run.manifest(name).inputs if source in stages and source != "prepare"]
     manifests = [run.manifest(name) for name in needed]
-    return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), max(m.peak_mb for m in manifests)
+    took = max(m.peak_mb if m.rise_mb is None else m.rise_mb for m in manifests)
+    return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), took
 
 
 def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
