@@ -40,6 +40,7 @@ from genre.llm.finetune_settings import FinetuneConfig
 from genre.llm.model_files import files_of, locate
 from genre.llm.tuning_data import tuning_data
 from genre.policies import Policy
+from genre.progress import about
 from genre.rankers import Ranker
 from genre.reporting import report
 from genre.runs import VERSION, Run
@@ -204,7 +205,8 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
             training_impressions(dataset) if settings.reads_impressions() else None, config.seed, dataset.items,
             None if earlier is None else start_of(earlier, dataset.items),
         )  # fmt: skip
-        ranker.fit(training, folder)
+        with about(name):
+            ranker.fit(training, folder)
         ranker.save(folder)
         for file in folder.rglob("checkpoint.safetensors"):  # what a killed training needs, a finished one does not
             file.unlink()
@@ -333,6 +335,11 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
     run, config = Run(folder), load_run_config(folder)
     if missing := [name for name in names if name not in config.rankers]:
         raise ValueError(f"{folder} has no ranker {missing[0]!r}; it has {', '.join(config.rankers)}")
+    if config.data.split.use == "none":
+        raise ValueError(
+            f"{folder} learnt from everything (data.split.use=none), so nothing is left to judge by; for figures run its configuration "
+            "with a split and another name"
+        )
     dataset = Dataset.load(run.path("prepare"))
     content = content_of(run, config.encoders)
     chosen: Part = "test" if part == "test" else "valid"

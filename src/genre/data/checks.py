@@ -8,7 +8,7 @@ from collections.abc import Callable
 import polars as pl
 
 from genre.data import checks_items, checks_time
-from genre.data.findings import Finding, Log, percent, several
+from genre.data.findings import Finding, Log, of_all, percent, several
 from genre.data.leaks import leak_checks
 
 SEVERITIES = ("error", "warning", "note")
@@ -75,7 +75,7 @@ def single_interaction_users(log: Log) -> Finding | None:
     return Finding(
         "warning" if share > 0.5 else "note",
         "single_interaction_users",
-        f"{len(single):,} of {len(counts):,} users ({percent(share)}) have one interaction only",
+        f"{of_all(len(single), len(counts), 'users', 'has', 'have')} one interaction only",
         len(single),
         share,
         log.users(single),

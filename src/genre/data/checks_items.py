@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from genre.data.findings import EXAMPLES, Finding, Log, percent
+from genre.data.findings import EXAMPLES, Finding, Log, of_all, percent
 
 COMPUTED = 0.95
 """Rank correlation with the log that no column reaches by itself."""
@@ -32,7 +32,7 @@ def unknown_items(log: Log) -> Finding | None:
     return Finding(
         "error" if share > 0.5 else "warning",
         "unknown_items",
-        f"{len(missing):,} of {len(log.item_ids):,} items in the log ({percent(share)}) are not in the catalogue; "
+        f"{of_all(len(missing), len(log.item_ids), 'items in the log', 'is', 'are')} not in the catalogue; "
         f"they make {percent(rows / len(log.events))} of interactions",
         len(missing),
         share,
@@ -52,7 +52,7 @@ def without_text(log: Log) -> Finding | None:
     return Finding(
         "note" if share < 0.05 else "warning",
         "without_text",
-        f"{len(silent):,} of {len(log.items):,} items ({percent(share)}) have no text",
+        f"{of_all(len(silent), len(log.items), 'items', 'has', 'have')} no text",
         len(silent),
         share,
         tuple(silent.head(EXAMPLES)),
@@ -73,7 +73,7 @@ def duplicate_texts(log: Log) -> Finding | None:
     return Finding(
         "note" if share < 0.2 else "warning",
         "duplicate_texts",
-        f"{count:,} items ({percent(share)}) have the very text of another item",
+        f"{of_all(count, len(log.items), 'items', 'has', 'have')} the very text of another item",
         count,
         share,
         tuple(twins.head(EXAMPLES)),
@@ -92,7 +92,7 @@ def never_touched(log: Log) -> Finding | None:
     return Finding(
         "note",
         "never_touched",
-        f"{len(cold):,} of {len(log.items):,} items ({percent(share)}) have no interaction",
+        f"{of_all(len(cold), len(log.items), 'items', 'has', 'have')} no interaction",
         len(cold),
         share,
         tuple(cold.head(EXAMPLES)),

@@ -90,6 +90,11 @@ def several(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def of_all(count: int, total: int, what: str, one: str, many: str) -> str:
+    """A count among all, its share and its verb: 1 of 50 users (2 %) has, 3 of 50 users (6 %) have."""
+    return f"{count:,} of {total:,} {what} ({percent(count / total)}) {one if count == 1 else many}"
+
+
 def percent(share: float) -> str:
     """A share in words: 0.3 %, 12 %."""
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
