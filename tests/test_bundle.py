@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from genre.bundle import Bundle, BundleError, mapped, seal, user_keys
+from genre.bundle import FORMAT, Bundle, BundleError, mapped, seal, user_keys
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_a_link_out_of_the_bundle_is_refused(folder: Path) -> None:
         (None, "is no bundle"),
         ("not json", "is not a bundle's list"),
         ("[]", "is not a bundle's list"),
-        ('{"genre_bundle": 99, "files": {}, "facts": {}}', "format 99; this version of genre reads format 1"),
-        ('{"genre_bundle": 1, "files": {"../../etc/passwd": {}}, "facts": {}}', "outside the bundle"),
-        ('{"genre_bundle": 1, "files": {"/etc/passwd": {}}, "facts": {}}', "outside the bundle"),
+        ('{"genre_bundle": 99, "files": {}, "facts": {}}', f"format 99; this version of genre reads format {FORMAT}"),
+        (f'{{"genre_bundle": {FORMAT}, "files": {{"../../etc/passwd": {{}}}}, "facts": {{}}}}', "outside the bundle"),
+        (f'{{"genre_bundle": {FORMAT}, "files": {{"/etc/passwd": {{}}}}, "facts": {{}}}}', "outside the bundle"),
     ],
 )
 def test_what_is_foreign_is_refused(content: str | None, complaint: str, folder: Path) -> None:

@@ -76,6 +76,9 @@ def test_from_a_csv_to_lists_in_five_commands(shop: Path, yaml_of_shop: Path) ->
     genre("run", "shop.yaml", "data.split.use=none", *quick, cwd=shop)
     dataset = json.loads((shop / "runs" / "shop" / "prepare" / "summary.json").read_text())
     assert dataset["parts"]["train"] == dataset["interactions"]
+    assert "learnt from everything (data.split.use=none), so nothing is left to judge by" in genre(
+        "evaluate", "runs/shop", cwd=shop, code=1
+    )
     assert json.loads(genre("recommend", "runs/shop", "--user", user, "-n", 3, "--json", cwd=shop))["items"]
 
 

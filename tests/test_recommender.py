@@ -7,10 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
+import yaml
 
 import genre
+from genre.bundle import Bundle
+from genre.data.dataset import Dataset
 from genre.recommender import Recommender
 from genre.runs import Run
+from genre.serving.contract import RecommendRequest
+from genre.serving.engine import BundleEngine
+from genre.serving.erasure import forget
+from genre.serving.past import Snapshot
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +162,46 @@ def test_the_strongest_event_is_the_one_whose_absence_lowers_the_score_most() ->
     assert strongest_event(score, Histories.of([[0, 1, 2, 0]]), np.array([3])) == [2]
     assert strongest_event(score, Histories.of([[0, 0]]), np.array([3])) == [None]
     assert strongest_event(score, Histories.of([[]]), np.array([3])) == [None]
+
+
+@pytest.fixture
+def rated(tmp_path: Path) -> tuple[Run, pl.DataFrame]:
+    """A published run on ratings of which the low ones do not count, and the ratings."""
+    rng = np.random.default_rng(0)
+    rows = [(f"u{u}", f"i{i}", int(rng.integers(1, 6)), time) for u in range(30) for time, i in enumerate(rng.permutation(40)[:20])]
+    ratings = pl.DataFrame(rows, schema=["user_id", "item_id", "rating", "timestamp"], orient="row")
+    ratings.write_csv(tmp_path / "ratings.csv")
+    columns = {"user": "user_id", "item": "item_id", "value": "rating", "time": "timestamp"}
+    config = {
+        "name": "ratings",
+        "data": {"reader": {"use": "files", "events": str(tmp_path / "ratings.csv"), "columns": columns}, "min_value": 4},
+        "rankers": {"popularity": {"use": "popularity"}}, "evaluate": {"resamples": 100}, "surfaces": {"home": {}},
+    }  # fmt: skip
+    (tmp_path / "ratings.yaml").write_text(yaml.safe_dump(config))
+    return genre.run(tmp_path / "ratings.yaml", folder=tmp_path / "run"), ratings
+
+
+def test_what_a_user_rated_badly_is_not_recommended_anywhere(rated: tuple[Run, pl.DataFrame]) -> None:
+    run, ratings = rated
+    recommender, engine = Recommender.load(run.folder), BundleEngine.load(run.path("models/000001"))
+    known = {user: set(ratings.filter(pl.col("user_id") == user)["item_id"]) for user in ratings["user_id"].unique()}
+    batch = recommender.recommend_batch(list(known), 40)
+    for user, items in known.items():
+        assert not items & set(batch.filter(pl.col("user_id") == user)["item_id"])
+        assert not items & {line.item_id for line in recommender.recommend(user, 40)}
+        response, _ = engine.recommend(RecommendRequest(user_id=user, surface="home", n=10), [], 1e3)
+        assert response.items
+        assert not items & {item.item_id for item in response.items}
+
+
+def test_who_is_forgotten_leaves_nothing_that_they_rated_badly(rated: tuple[Run, pl.DataFrame]) -> None:
+    run, _ = rated
+    before = Dataset.load(run.path("prepare")).everything.disliked
+    assert before is not None and before.lengths.min() > 0
+    forget(run.folder, "u0", "test")
+    after = Dataset.load(run.path("prepare")).everything.disliked
+    assert after is not None
+    assert after.lengths.tolist() == [0, *before.lengths[1:]]
+    snapshot = Snapshot.load(Bundle.open(run.path("models/000001")).folder).disliked
+    assert snapshot is not None
+    assert [len(snapshot.of(user)[0]) for user in ("u0", "u1")] == [0, before.lengths[1]]

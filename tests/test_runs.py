@@ -6,9 +6,11 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from genre.runs import Run, digest
+from genre.reporting import cost
+from genre.runs import Run, digest, forget_peak
 
 
 def write_one(folder: Path) -> None:
@@ -59,7 +61,28 @@ def test_the_manifest_tells_settings_inputs_seconds_and_memory(tmp_path: Path) -
     assert manifest.inputs == {"prepare": run.manifest("prepare").fingerprint}
     assert manifest.seconds >= 0
     assert manifest.peak_mb > 10
+    assert manifest.rise_mb is not None and manifest.rise_mb < manifest.peak_mb
     assert sorted(path.name for path in run.path("rank/a").iterdir()) == ["manifest.json", "out.txt"]
+
+
+def test_memory_of_a_stage_is_what_it_took_and_not_what_others_hold(tmp_path: Path) -> None:
+    kept = []
+
+    def keep(folder: Path) -> None:
+        kept.append(np.ones(30_000_000))
+
+    def spend(folder: Path) -> None:
+        np.ones(15_000_000).sum()
+
+    run = Run(tmp_path)
+    rise = {}
+    for name, work in {"keep": keep, "spend": spend, "small": write_one}.items():
+        run.stage(name, 1, (), work)
+        rise[name] = run.manifest(name).rise_mb or 0.0
+    assert rise["keep"] > 200
+    assert rise["small"] < 20 < 240 < run.manifest("small").peak_mb
+    assert rise["spend"] > 100 or not forget_peak(), "a peak between two looks"
+    assert cost(run, "small")[2] == rise["small"]
 
 
 def test_a_missing_stage_says_what_is_there(tmp_path: Path) -> None:

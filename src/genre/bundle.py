@@ -18,6 +18,7 @@ from genre.writing import whole
 FORMAT = 2
 """Raised when other code would not read what is written, or would take it for something else."""
 LIST = "bundle.json"
+HISTORIES, DISLIKED = "histories.safetensors", "disliked.safetensors"
 OUTSIDE = (LIST, "manifest.json")
 """Not in the list: the list itself, and what the run says of the stage that wrote the folder."""
 DTYPES = {

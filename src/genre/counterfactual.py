@@ -133,7 +133,7 @@ class Replay:
             rows = np.arange(start, min(start + BATCH, len(self.log)))
             queries = self.queries(rows)
             scores_BN = self.ranker.score(queries)
-            best_BK, _ = top_k(scores_BN, CANDIDATES, None if self.repeats else queries)
+            best_BK, _ = top_k(scores_BN, CANDIDATES, None if self.repeats else queries.seen)
             for b, r in enumerate(rows.tolist()):
                 allowed_K = best_BK[b][best_BK[b] >= 0]
                 if logged_candidates is not None and logged_candidates[r] is not None:
@@ -148,14 +148,15 @@ class Replay:
         users = {user: u for u, user in enumerate(self.dataset.users["user_id"])}
         unit_B = np.array([users.get(str(unit), -1) for unit in self.log.exposures["unit"].gather(rows)])
         time_B = self.log.time_R[rows]
-        taken = everything.take(np.where(unit_B < 0, 0, unit_B))
+        taken = everything.take(np.where(unit_B < 0, 0, unit_B)).of_some(unit_B >= 0)
         owner_E = taken.owner_E()
         # Comparing with NaN is False: without a clock, everything that is known counts as before.
-        keep_E = (unit_B >= 0)[owner_E] & ~(taken.time_E >= time_B[owner_E])
+        keep_E = ~(taken.time_E >= time_B[owner_E])
         counts_B = np.bincount(owner_E[keep_E], minlength=len(rows))
         offsets = offsets_of(counts_B)
         now_B = np.where(np.isnan(time_B), np.where(unit_B < 0, np.nan, taken.now_B), time_B)
-        return Histories(taken.item_idx_E[keep_E], taken.time_E[keep_E], offsets, now_B)
+        disliked = None if taken.disliked is None else taken.disliked.before(np.arange(len(rows)), now_B)
+        return Histories(taken.item_idx_E[keep_E], taken.time_E[keep_E], offsets, now_B, disliked)
 
 
 def replayed(replay: Replay, seed: int = 0) -> Logged:

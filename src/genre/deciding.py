@@ -34,6 +34,6 @@ def decided(policy: Policy, shelf: Shelf, score: Scorer, config: GenreConfig, re
 
     def decide(queries: Histories) -> Floats:
         scores_BN = score(queries)
-        return placed(scores_BN, slates(policy, shelf, scores_BN, n, queries, None if repeats else queries, rng))
+        return placed(scores_BN, slates(policy, shelf, scores_BN, n, queries, None if repeats else queries.seen, rng))
 
     return decide

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +17,12 @@ import polars as pl
 from genre.component import build, resolve
 from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
+from genre.data.checks import leaks
 from genre.data.dataset import Dataset, Part
 from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.findings import Finding
 from genre.data.impressions import training_impressions
-from genre.data.preparing import interactions_of
+from genre.data.preparing import indexed, interactions_of, split_up
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split
@@ -38,11 +40,14 @@ from genre.llm.finetune_settings import FinetuneConfig
 from genre.llm.model_files import files_of, locate
 from genre.llm.tuning_data import tuning_data
 from genre.policies import Policy
+from genre.progress import about
 from genre.rankers import Ranker
 from genre.reporting import report
 from genre.runs import VERSION, Run
 from genre.starting import ranker_of, start_of
 from genre.types import Training
+
+log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
 CHOSEN_FINETUNE = "/finetune"
@@ -98,6 +103,9 @@ def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
         prepare_data(reader, build(Split, data.split), folder, **settings)
 
     run.stage("prepare", data.model_dump(mode="json"), (), work, files=reader.sources(), force=force)
+    for each in Dataset.load(run.path("prepare")).checks:
+        if each.level == "leak":
+            log.warning("leak: %s; figures of this run promise more than will come true (genre check says what to do)", each.sentence)
 
 
 def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
@@ -197,7 +205,8 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
             training_impressions(dataset) if settings.reads_impressions() else None, config.seed, dataset.items,
             None if earlier is None else start_of(earlier, dataset.items),
         )  # fmt: skip
-        ranker.fit(training, folder)
+        with about(name):
+            ranker.fit(training, folder)
         ranker.save(folder)
         for file in folder.rglob("checkpoint.safetensors"):  # what a killed training needs, a finished one does not
             file.unlink()
@@ -326,6 +335,11 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
     run, config = Run(folder), load_run_config(folder)
     if missing := [name for name in names if name not in config.rankers]:
         raise ValueError(f"{folder} has no ranker {missing[0]!r}; it has {', '.join(config.rankers)}")
+    if config.data.split.use == "none":
+        raise ValueError(
+            f"{folder} learnt from everything (data.split.use=none), so nothing is left to judge by; for figures run its configuration "
+            "with a split and another name"
+        )
     dataset = Dataset.load(run.path("prepare"))
     content = content_of(run, config.encoders)
     chosen: Part = "test" if part == "test" else "valid"
@@ -339,8 +353,19 @@ def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Findi
     settings = load_config(config, overrides)
     with tempfile.TemporaryDirectory() as scratch:
         tables = build(Reader, settings.data.reader).read(Path(scratch))
-        counted, _ = interactions_of(tables.events, settings.data.events, settings.data.min_value)
+        data = settings.data
+        counted, _ = interactions_of(tables.events, data.events, data.min_value)
         items = None if tables.items is None else tables.items.collect()
         if items is not None:
-            items = items.with_columns(render(items, settings.data.text).alias("text"))
-        return check_data(counted, items, time.time()), tables.rejected
+            items = items.with_columns(render(items, data.text).alias("text"))
+        findings = check_data(counted, items, time.time())
+        if findings and findings[0].name == "empty":
+            return findings, tables.rejected
+        numbered = [indexed(table, counted, who) for table, who in ((tables.items, "item"), (tables.users, "user"))]
+        try:
+            interactions = split_up(counted, numbered[0], numbered[1], build(Split, data.split), data.ties, data.seed)
+        except ValueError as error:
+            found = [Finding("error", "split", str(error), 0, 0.0, (), "training cannot begin like this")]
+        else:
+            found = leaks(interactions, data.repeats)
+        return [*found, *findings], tables.rejected

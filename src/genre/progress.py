@@ -6,12 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
+
+_ABOUT: ContextVar[str] = ContextVar("about", default="")
 
 PATIENCE = 2.0
 """Seconds before a bar appears."""
@@ -34,7 +38,7 @@ def track(items: Iterable[T], what: str, total: int | None = None, done: int = 0
             if bar is None and time.monotonic() - started > PATIENCE and enabled():
                 columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
                 bar = Progress(*columns, console=Console(stderr=True), transient=True)
-                task = bar.add_task(what, total=total)
+                task = bar.add_task(_ABOUT.get() + what, total=total)
                 bar.start()
             if bar is not None:
                 bar.update(task, completed=finished)
@@ -42,6 +46,16 @@ def track(items: Iterable[T], what: str, total: int | None = None, done: int = 0
     finally:
         if bar is not None:
             bar.stop()
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Bars within begin with this name: of two rankers of one kind it can be told which is at work."""
+    token = _ABOUT.set(f"{name}: ")
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
 
 
 def enabled() -> bool:

@@ -26,7 +26,7 @@ from genre.policies.shelf import Shelf
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.runs import Run
-from genre.types import Floats, Histories, Ints, Recommendation, offsets_of
+from genre.types import Floats, Histories, Ints, Recommendation
 from genre.vectors import unit
 from genre.writing import whole
 
@@ -112,7 +112,7 @@ class Recommender:
         scores_N = self._scores(asked, text)
         banned = [self._index(item, "exclude") for item in exclude]
         if not self.config.data.repeats:
-            banned.extend(query.item_idx_E.tolist())
+            banned.extend(query.seen.item_idx_E.tolist())
         rng = np.random.default_rng(seed)
         shown = slates(self.policy, self.shelf, scores_N[None], n, query, Histories.of([banned]), rng)[0]
         shown = shown[shown >= 0]
@@ -220,7 +220,7 @@ class Recommender:
             names = [str(user) for user in user_ids[start : start + BATCH]]
             queries = self._batch_query(names)
             scores_BN = self.ranker.score(self._as_asked(queries, names))
-            banned = None if self.config.data.repeats else queries
+            banned = None if self.config.data.repeats else queries.seen
             rng = np.random.default_rng([self.config.seed, start])
             item_idx_Bn = slates(self.policy, self.shelf, scores_BN, n, queries, banned, rng)
             row, place = np.nonzero(item_idx_Bn >= 0)
@@ -243,10 +243,7 @@ class Recommender:
         taken = everything.take(np.where(known < 0, 0, known))
         if (known >= 0).all():
             return taken
-        lengths = np.where(known < 0, 0, taken.lengths)
-        keep = np.repeat(known >= 0, taken.lengths)
-        offsets = offsets_of(lengths)
-        return Histories(taken.item_idx_E[keep], taken.time_E[keep], offsets, np.where(known < 0, np.nan, taken.now_B))
+        return taken.of_some(known >= 0)
 
 
 def _standardised(scores_N: Floats) -> Floats:

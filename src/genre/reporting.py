@@ -12,7 +12,6 @@ from genre.config import POLICY_RUNG, GenreConfig, load_run_config
 from genre.data.dataset import Dataset
 from genre.data.enriched import as_asked
 from genre.evaluation.ladder import Ladder, Step, climb, merge
-from genre.evaluation.leaks import leak_checks
 from genre.evaluation.report import Example, write_report
 from genre.evaluation.result import Result
 from genre.index import top_k
@@ -46,13 +45,12 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
     run, config = Run(folders[0]), load_run_config(folders[0])
     dataset = Dataset.load(run.path("prepare"))
     results = {name: Result.load(run.path(f"evaluate/{name}")) for name in _rungs(run, config)}
-    checks = leak_checks(dataset.ground_truth("test"), dataset.repeats, dataset.summary["ties"] == "shuffle")
-    write_report(file, climbed, results, about(config, dataset) | enrichment(run), checks, examples(config, run, dataset))
+    write_report(file, climbed, results, about(config, dataset) | enrichment(run), dataset.checks, examples(config, run, dataset))
     return climbed
 
 
 def cost(run: Run, stage: str) -> tuple[float, float, float]:
-    """Wall-clock seconds, CPU seconds and peak MB of a stage and of all it was made from, but for prepare."""
+    """Wall-clock and CPU seconds of a stage and of all it was made from, but for prepare; the most MB that one of these took for itself."""
     needed: set[str] = set()
     stages = set(run.stages())  # beside them a stage may have been made from files
     waiting = [stage]
@@ -62,7 +60,8 @@ def cost(run: Run, stage: str) -> tuple[float, float, float]:
             needed.add(name)
             waiting += [source for source in run.manifest(name).inputs if source in stages and source != "prepare"]
     manifests = [run.manifest(name) for name in needed]
-    return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), max(m.peak_mb for m in manifests)
+    took = max(m.peak_mb if m.rise_mb is None else m.rise_mb for m in manifests)
+    return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), took
 
 
 def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
@@ -99,7 +98,7 @@ def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:
         ranker = Ranker.load(run.path(f"rank/{name}"))
         enriched = run.path("enrich") if ranker.config.synthetic else None
         scores_BN = ranker.score(as_asked(truth.queries, truth.user_idx_B, len(users), enriched))
-        best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries)
+        best_BK, _ = top_k(scores_BN, LIST, None if dataset.repeats else truth.queries.seen)
         lists[name] = [[shown[i] for i in best_K.tolist() if i >= 0] for best_K in best_BK]
     return [
         Example(

@@ -35,6 +35,7 @@ class Manifest:
         settings: the config section, resolved.
         seconds: wall-clock time, all attempts together; `cpu_seconds` of all threads.
         peak_mb: the largest resident memory of the process while the stage ran.
+        rise_mb: how far that is above what it held when the stage began, with all that earlier stages loaded; None in older runs.
     """
 
     stage: str
@@ -46,6 +47,7 @@ class Manifest:
     peak_mb: float
     versions: dict[str, str] = field(default_factory=dict)
     finished: str = ""
+    rise_mb: float | None = None
 
 
 class Run:
@@ -112,7 +114,7 @@ class Run:
             work(partial)
         manifest = Manifest(
             name, fingerprint, sources, settings, meter.seconds, meter.cpu_seconds, meter.peak_mb,
-            {"genre": VERSION, "python": platform.python_version()}, time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            {"genre": VERSION, "python": platform.python_version()}, time.strftime("%Y-%m-%dT%H:%M:%S%z"), meter.rise_mb,
         )  # fmt: skip
         for scratch in ("fingerprint", "meter.json"):
             (partial / scratch).unlink()
@@ -163,12 +165,14 @@ class _Meter:
     def __init__(self, file: Path, every: float = 0.2) -> None:
         self.file = file
         self.every = every
-        self.seconds = self.cpu_seconds = self.peak_mb = 0.0
+        self.seconds = self.cpu_seconds = self.peak_mb = self.rise_mb = 0.0
 
     def __enter__(self) -> _Meter:
         before = json.loads(self.file.read_text()) if self.file.is_file() else {}
         self._before = (before.get("seconds", 0.0), before.get("cpu_seconds", 0.0))
-        self.peak_mb = before.get("peak_mb", 0.0)
+        self.peak_mb, self.rise_mb = before.get("peak_mb", 0.0), before.get("rise_mb", 0.0)
+        self._exact = forget_peak()
+        self._held = resident_mb()
         self._start = (time.perf_counter(), time.process_time())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -181,20 +185,39 @@ class _Meter:
             self._read()
             beats += 1
             if beats % 10 == 0:
-                spent = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "peak_mb": self.peak_mb}
                 with whole(self.file) as partial:
-                    partial.write_text(json.dumps(spent))
+                    partial.write_text(self._spent())
 
     def _read(self) -> None:
         self.seconds = round(self._before[0] + time.perf_counter() - self._start[0], 3)
         self.cpu_seconds = round(self._before[1] + time.process_time() - self._start[1], 3)
-        self.peak_mb = round(max(self.peak_mb, resident_mb()), 1)
+        now = max(resident_mb(), peak_mb() if self._exact else 0.0)
+        self.peak_mb = round(max(self.peak_mb, now), 1)
+        self.rise_mb = round(max(self.rise_mb, now - self._held), 1)
+
+    def _spent(self) -> str:
+        return json.dumps({name: getattr(self, name) for name in ("seconds", "cpu_seconds", "peak_mb", "rise_mb")})
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._read()
-        self.file.write_text(json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "peak_mb": self.peak_mb}))
+        self.file.write_text(self._spent())
+
+
+def forget_peak() -> bool:
+    """Let the kernel measure the peak of this process anew; False where it cannot, and only a look now and then tells it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_mb() -> float:
+    """The largest resident memory of this process since `forget_peak`, in MB; 0 where the kernel does not say."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def resident_mb() -> float:

@@ -134,7 +134,7 @@ def _prepared(
     found: list[Candidates] = []
     for start in track(range(0, len(truth), BATCH), "scoring"):
         queries = truth.queries.take(slice(start, min(start + BATCH, len(truth))))
-        best_BK, score_BK = top_k(ranker.score(queries), CANDIDATES, None if dataset.repeats else queries)
+        best_BK, score_BK = top_k(ranker.score(queries), CANDIDATES, None if dataset.repeats else queries.seen)
         for b, (item_K, score_K) in enumerate(zip(best_BK, score_BK, strict=True)):
             there_K = item_K >= 0
             found.append(shelf.candidates(item_K[there_K], score_K[there_K], queries.items(b)))

@@ -42,12 +42,14 @@ class Histories:
         time_E: unix seconds, float64; NaN where only the order within a user is known.
         offsets: B + 1 positions; user b owns entries `offsets[b]:offsets[b + 1]`, possibly none.
         now_B: the moment each list is asked for, unix seconds; NaN where there is no clock.
+        disliked: what the same users rated too low to count: nothing is learnt from it, and it is not recommended. None where nothing is.
     """
 
     item_idx_E: Ints
     time_E: Floats
     offsets: Ints
     now_B: Floats
+    disliked: Histories | None = None
 
     def __post_init__(self) -> None:
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.item_idx_E):
@@ -84,6 +86,17 @@ class Histories:
         """Unix seconds of user b's entries."""
         return self.time_E[self.offsets[b] : self.offsets[b + 1]]
 
+    @property
+    def seen(self) -> Histories:
+        """All that each user knows already: the entries and what was disliked. What is masked unless repeats are allowed."""
+        if self.disliked is None:
+            return self
+        owner_E = np.concatenate([self.owner_E(), self.disliked.owner_E()])
+        order_E = np.argsort(owner_E, kind="stable")
+        item_idx_E = np.concatenate([self.item_idx_E, self.disliked.item_idx_E])[order_E]
+        time_E = np.concatenate([self.time_E, self.disliked.time_E])[order_E]
+        return Histories(item_idx_E, time_E, self.offsets + self.disliked.offsets, self.now_B)
+
     def owner_E(self) -> Ints:
         """The user b that each entry belongs to, shape (E,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
@@ -100,12 +113,33 @@ class Histories:
         """The histories of some of the users, in the order asked for."""
         rows = np.arange(len(self))[rows]
         offsets, entries = picked(self.offsets, rows)
-        return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows])
+        disliked = None if self.disliked is None else self.disliked.take(rows)
+        return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows], disliked)
+
+    def before(self, rows: Ints, now_B: Floats) -> Histories:
+        """What some of the users had done strictly before a moment each; entries without a clock are before every moment."""
+        time_E = np.where(np.isnan(self.time_E), -np.inf, self.time_E)
+        moments = np.unique(np.concatenate([time_E, now_B]))
+        key_E = self.owner_E() * (len(moments) + 1) + np.searchsorted(moments, time_E)
+        # Within a user entries are sorted by time, so one search finds where the moment cuts the history.
+        stop_B = np.searchsorted(key_E, rows * (len(moments) + 1) + np.searchsorted(moments, now_B))
+        start_B = self.offsets[rows]
+        offsets = offsets_of(stop_B - start_B)
+        entries = np.arange(offsets[-1]) + np.repeat(start_B - offsets[:-1], stop_B - start_B)
+        disliked = None if self.disliked is None else self.disliked.before(rows, now_B)
+        return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, now_B, disliked)
+
+    def of_some(self, who_B: Bools) -> Histories:
+        """The same where true; whoever else is asked for has no past."""
+        keep_E = np.repeat(who_B, self.lengths)
+        offsets = offsets_of(np.where(who_B, self.lengths, 0))
+        disliked = None if self.disliked is None else self.disliked.of_some(who_B)
+        return Histories(self.item_idx_E[keep_E], self.time_E[keep_E], offsets, np.where(who_B, self.now_B, np.nan), disliked)
 
     def only(self, keep_E: Bools) -> Histories:
         """Some of the entries of every user."""
         kept_B = np.bincount(self.owner_E()[keep_E], minlength=len(self))
-        return Histories(self.item_idx_E[keep_E], self.time_E[keep_E], offsets_of(kept_B), self.now_B)
+        return Histories(self.item_idx_E[keep_E], self.time_E[keep_E], offsets_of(kept_B), self.now_B, self.disliked)
 
     def newest(self, n: int) -> Histories:
         """Each user's last n entries."""
@@ -157,14 +191,15 @@ class GroundTruth:
         return self.take(np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False)))
 
     def distinct(self, repeats: bool) -> GroundTruth:
-        """Each target once a query, without those of the history unless repeats are allowed; queries left without targets leave."""
-        width = int(max(self.queries.item_idx_E.max(initial=0), self.target_E.max(initial=0))) + 1
+        """Each target once a query, without what was seen before unless repeats are allowed; queries left without targets leave."""
+        seen = self.queries.seen
+        width = int(max(seen.item_idx_E.max(initial=0), self.target_E.max(initial=0))) + 1
         owner_E = self.owner_E().astype(np.int64)
         key_E = owner_E * width + self.target_E
         keep_E = np.zeros(len(key_E), bool)
         keep_E[np.unique(key_E, return_index=True)[1]] = True
         if not repeats:
-            keep_E &= ~np.isin(key_E, self.queries.owner_E().astype(np.int64) * width + self.queries.item_idx_E)
+            keep_E &= ~np.isin(key_E, seen.owner_E().astype(np.int64) * width + seen.item_idx_E)
         counts_B = np.bincount(owner_E[keep_E], minlength=len(self))
         kept = GroundTruth(self.queries, self.target_E[keep_E], offsets_of(counts_B), self.user_idx_B)
         return kept if counts_B.all() else kept.take(np.flatnonzero(counts_B))

@@ -44,7 +44,8 @@ def ndcg_B(scores_BN: Floats, truth: GroundTruth, repeats: bool = False, k: int 
     target_E = scores_BN[owner_E, truth.target_E]
     target_E = np.where(np.isfinite(target_E), target_E, -np.inf)
     if not repeats:
-        scores_BN[truth.queries.owner_E(), truth.queries.item_idx_E] = -np.inf
+        seen = truth.queries.seen
+        scores_BN[seen.owner_E(), seen.item_idx_E] = -np.inf
         target_E = np.minimum(target_E, scores_BN[owner_E, truth.target_E])
     rank_E = np.array([np.count_nonzero(scores_BN[b] >= value) for b, value in zip(owner_E, target_E, strict=True)])  # 1 is best
     found_E = (rank_E <= k) & np.isfinite(target_E)

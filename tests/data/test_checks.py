@@ -231,8 +231,15 @@ def test_errors_come_first_and_every_check_can_be_found_by_its_name() -> None:
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert "error" in severities and "warning" in severities
     names: list[Callable[..., object]] = [*CHECKS]
-    assert len({function.__name__ for function in names}) == 20
+    assert len({function.__name__ for function in names}) == 21
 
 
 def test_nothing_is_alleged_about_random_data() -> None:
     assert check(spread(300, 12), None, 1.74e9) == []
+
+
+def test_one_is_told_in_the_singular() -> None:
+    one = EVENTS_FRAME.with_columns(time=pl.when(pl.int_range(pl.len()) == 0).then(0.0).otherwise("time"))
+    assert found(one)["before_the_web"].what.startswith("the time of 1 interaction (")
+    items = ITEMS.with_columns(text=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("")).otherwise("text"))
+    assert found(EVENTS_FRAME, items)["without_text"].what == f"1 of {len(ITEMS)} items (0.5 %) has no text"

@@ -139,6 +139,25 @@ def test_only_the_events_asked_for_count_and_the_rest_is_told(tmp_path: Path) ->
     assert dataset.summary["left_out"] == {"data.events": 3, "data.min_value": 1}
 
 
+def test_what_was_valued_too_low_is_seen_but_no_history(tmp_path: Path) -> None:
+    # Values are the rows' numbers: "zero" happened never, "bad" was disliked, "late" too, but after the target.
+    rows: list[Row] = [("u", "zero", 1), ("u", "bad", 2), ("only", "bad", 3), ("u", "late", 9)]
+    rows += [("u", item, time) for time, item in enumerate(("a", "b", "c", "bad", "late"), 3)]
+    dataset = prepared(tmp_path, rows, {"use": "leave_last_out"}, min_value=4)
+    ids = dataset.items["item_id"]
+    assert dataset.users["user_id"].to_list() == ["u", "only"], "somebody who disliked all is known, too"
+    assert [ids[int(i)] for i in dataset.everything.items(0)] == ["a", "b", "c", "bad", "late"]
+    assert [sorted(ids[int(i)] for i in dataset.everything.seen.items(u)) for u in (0, 1)] == [
+        ["a", "b", "bad", "bad", "c", "late", "late"],
+        ["bad"],
+    ]
+    assert dataset.training.seen.items(0).tolist() == dataset.everything.items(0)[:3].tolist(), "nothing is learnt from them"
+    assert len(dataset.ground_truth("valid")) == 0, "what was disliked before is masked and cannot be right"
+    test = dataset.ground_truth("test")
+    assert [ids[int(i)] for i in test.targets(0)] == ["late"], "what was disliked after it is not known yet"
+    assert sorted(ids[int(i)] for i in test.queries.seen.items(0)) == ["a", "b", "bad", "bad", "c"]
+
+
 def test_nothing_left_says_what_was_left_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no interaction is left: .*'data.events': 7"):
         prepared(tmp_path, ROWS, events=["like"])

@@ -97,6 +97,50 @@ def test_names_of_another_language_are_told_by_the_cells(tmp_path: Path) -> None
     assert found.facts.title == "worte"
 
 
+def test_a_catalogue_with_a_row_too_many_still_has_its_key(tmp_path: Path) -> None:
+    items = pl.concat([ITEMS.head(20), ITEMS.head(3)])
+    users = pl.concat([USERS.head(30), USERS.head(1)])
+    events = EVENTS.filter(pl.col("item_id").is_in(items["item_id"].implode()) & pl.col("user_id").is_in(users["user_id"].implode()))
+    found = profile(written(tmp_path, events, "e.csv"), written(tmp_path, items, "i.csv"), written(tmp_path, users, "u.csv"))
+    assert (found.roles.items_key, found.roles.users_key) == ("item_id", "user_id")
+    assert (found.roles.item_match, found.roles.user_match) == (1.0, 1.0)
+
+
+def german(folder: Path, form: str, every: int) -> Path:
+    """Sales with dates as Germans write them; each so-manieth of another form."""
+    times = pl.from_epoch(pl.col("time").cast(pl.Int64))
+    datum = (
+        pl.when(pl.int_range(pl.len()) % every == every - 1).then(times.dt.strftime(form)).otherwise(times.dt.strftime("%d.%m.%Y %H:%M"))
+    )
+    return written(folder, EVENTS.select(kunde="user_id", artikel="item_id", datum=datum), "de.csv")
+
+
+def test_most_times_of_one_form_are_a_clock_and_the_others_are_told(tmp_path: Path) -> None:
+    from genre.pipeline import check
+
+    roles = {"user": "kunde", "item": "artikel", "time": "datum"}
+    file = write_config("de", german(tmp_path, "%d.%m.%Y", 4), folder=tmp_path, overrides=roles)
+    reader = settings(file)["data"]["reader"]
+    assert (reader["time_format"], reader["columns"]["time"]) == ("%d.%m.%Y %H:%M", "datum")
+    assert "75 % of them, and rows with others will be rejected" in line(file, "time_format:")
+    assert "no clock" not in file.read_text()
+    _, rejected = check(file, [f"data.reader.events={tmp_path / 'de.csv'}"])
+    assert len(rejected) == len(EVENTS) // 4
+    assert rejected["reason"][0] == "datum (the time) is blank or not %d.%m.%Y %H:%M (data.reader.time_format)"
+
+
+def test_times_that_cannot_be_read_are_no_clock_and_hold_nothing_up(tmp_path: Path) -> None:
+    from genre.pipeline import check
+
+    roles = {"user": "kunde", "item": "artikel", "time": "datum"}
+    file = write_config("de", german(tmp_path, "am %d.%m. um %H", 1), folder=tmp_path, overrides=roles)
+    assert "time" not in settings(file)["data"]["reader"]["columns"]
+    assert "with a time_format under reader, like '%d.%m.%Y %H:%M', it can be the clock" in line(file, "# time: datum")
+    assert "there is no clock" in line(file, "split:")
+    _, rejected = check(file, [f"data.reader.events={tmp_path / 'de.csv'}"])
+    assert rejected.is_empty()
+
+
 def test_unix_numbers_without_a_telling_name_are_a_clock(tmp_path: Path) -> None:
     log = EVENTS.select("user_id", "item_id", c3=(pl.col("time") * 1000).cast(pl.Int64))
     found = profile(written(tmp_path, log, "log.csv"))

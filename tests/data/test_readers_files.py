@@ -104,7 +104,7 @@ def test_every_bad_row_of_a_csv_is_named(tmp_path: Path) -> None:
         (2, "2 fields where the header has 4"),
         (3, "user (the user) is blank"),
         (4, "item (the item) is blank"),
-        (5, "time (the time) is blank or neither unix seconds nor an ISO date: set time_format"),
+        (5, "time (the time) is blank or neither unix seconds nor an ISO date: set data.reader.time_format, such as '%d.%m.%Y %H:%M'"),
         (6, "value (the value) is not a number"),
         (7, "bytes that are not UTF-8: save the file as UTF-8"),
         (8, "blank line"),

@@ -40,6 +40,18 @@ def test_every_value_prints_with_its_protocol() -> None:
         result["ndcg@7"]
 
 
+def test_all_that_was_measured_is_printed() -> None:
+    result = judge(truth_of([[0], [0, 1]], [[1], [3]]))
+    said = result.lines()
+    for name in result.metrics:
+        assert any(line.startswith(f"{name} ") and "history masked, 2 users)" in line for line in said), name
+        assert any(line.startswith(f"{name} ") and "repeats allowed, 2 users)" in line for line in said), name
+    assert f"novelty@10 {result.beyond['novelty@10']:.4f} (leave-last-out, full ranking, history masked, 2 users)" in said
+    assert {line.partition(" ")[0] for line in said} == {*result.metrics, *result.beyond}
+    broken = judge(truth_of([[0]], [[1]]), np.array([1.0, 2.0, np.nan, 0.5, 0.2, 0.1]))
+    assert any(line.startswith("scores that are no numbers: 1 (") for line in broken.lines())
+
+
 def test_both_maskings_come_from_one_pass() -> None:
     truth = truth_of([[0]], [[1]])
     masked, free = judge(truth), judge(truth, repeats=True)
@@ -109,7 +121,10 @@ def test_cold_items_and_cold_users_are_reported_apart() -> None:
     assert {group.label: group.users for group in result.groups if group.kind == "history"} == {
         "0 to 2": 1, "3 to 9": 1, "10 to 29": 0, "30 to 99": 0, "100 and more": 0,
     }  # fmt: skip
-    assert any("cold items" in line and "1 targets" in line for line in result.lines("ndcg@10"))
+    said = result.lines("ndcg@10")
+    assert any(", cold items (no training interaction), 1 target of 1 user)" in line for line in said)
+    assert any(", history of 3 to 9 events, 2 targets of 1 user)" in line for line in said)
+    assert not any("10 to 29" in line for line in said), "nobody is there"
     assert result.group("10 to 29").metrics == {}
 
 

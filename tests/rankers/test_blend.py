@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,15 @@ def test_validation_gives_the_weight_to_the_member_that_knows() -> None:
     weights = ranker.chosen()["weights"]
     assert weights["next"] > 0.7 * sum(weights.values())
     assert ranker.score(Histories.of([[3, 4, 5]])).argmax() == 6
+
+
+def test_what_was_learnt_is_said_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    ranker = blend(ring())
+    weights = ranker.chosen()["weights"]
+    (said,) = [record.message for record in caplog.records if record.name == "genre.rankers.blend"]
+    assert said.startswith(f"blend: weights popular {weights['popular']:.3f}, next {weights['next']:.3f}; scale of scores ")
+    assert re.search(r"\(cross-validated NDCG@10: shared \d\.\d{4}, each query's own \d\.\d{4}\)$", said)
 
 
 @pytest.mark.parametrize("scaling", ["shared", "query"])

@@ -59,10 +59,11 @@ def init(
 
 @app.command()
 def check(config: ConfigFile, changes: Changes = None) -> None:
-    """Read the data and say what is wrong with it: leaks, duplicates, future times, bots, cold rates. Exit code 1 on an error.
+    """Read the data, split it, and say what is wrong: leaks, duplicates, future times, bots, cold rates. Exit code 1 on an error.
 
     Example: `genre check shop.yaml`
     """
+    from genre.data.findings import several
     from genre.pipeline import check as check_data
 
     findings, rejected = check_data(config, changes or [])
@@ -74,7 +75,8 @@ def check(config: ConfigFile, changes: Changes = None) -> None:
     for row in rejected.head(10).iter_rows(named=True):
         out.print(f"[yellow]rejected[/] {escape(row['file'])} row {row['row']}: {escape(row['reason'])}", highlight=False, soft_wrap=True)
     worst = [sum(finding.severity == severity for finding in findings) for severity in colours]
-    out.print(f"{worst[0]} errors, {worst[1]} warnings, {worst[2]} notes, {len(rejected):,} rows rejected", highlight=False)
+    counted = [several(count, severity, f"{severity}s") for count, severity in zip(worst, colours, strict=True)]
+    out.print(f"{', '.join(counted)}, {several(len(rejected), 'row', 'rows')} rejected", highlight=False)
     if worst[0]:
         raise typer.Exit(1)
 

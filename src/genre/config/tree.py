@@ -40,7 +40,8 @@ class DataConfig(Settings):
     events: list[str] | None = None
     """Event types that count as interactions; None takes all."""
     min_value: float | None = None
-    """Interactions with a smaller value (rating, dwell, ...) are left out; None takes all."""
+    """Interactions with a smaller value (rating, dwell, ...) are not learnt from; None takes all. Their items count as seen and are not
+    recommended, unless the value is 0 or missing: nothing happened."""
     repeats: bool = False
     """Whether an item of the history may be recommended again."""
     ties: Literal["shuffle", "file"] = "shuffle"

@@ -8,11 +8,17 @@ from collections.abc import Callable
 import polars as pl
 
 from genre.data import checks_items, checks_time
-from genre.data.findings import Finding, Log, percent, several
+from genre.data.findings import Finding, Log, of_all, percent, several
+from genre.data.leaks import leak_checks
 
 SEVERITIES = ("error", "warning", "note")
 LONG = 10
 """Items that two users must share, and have no others, to be taken for one user."""
+LEAKS = {
+    "learnt after the target": "the split does not follow time: split by time, or correct sessions whose times overlap",
+    "one event on both sides": "drop copies of one action, or leave out whole sessions: data.split.unit=session",
+}
+"""What to do about each."""
 PER_MINUTE = 40
 """Distinct moments of activity within one minute that no person reaches."""
 
@@ -30,6 +36,15 @@ def check(interactions: pl.DataFrame | pl.LazyFrame, items: pl.DataFrame | None,
         return [Finding("error", "empty", "there is no interaction at all", 0, 0.0, (), "look at the file and at the rejected rows")]
     found = [finding for one in CHECKS if (finding := one(log)) is not None]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def leaks(interactions: pl.DataFrame, repeats: bool) -> list[Finding]:
+    """What the split lets a model know that it should not; see `leak_checks`."""
+    return [
+        Finding("error", "leak", f"{each.name}: {each.sentence}", each.count, each.share, (), LEAKS[each.name])
+        for each in leak_checks(interactions, repeats)
+        if each.level == "leak"
+    ]
 
 
 def duplicate_rows(log: Log) -> Finding | None:
@@ -60,7 +75,7 @@ def single_interaction_users(log: Log) -> Finding | None:
     return Finding(
         "warning" if share > 0.5 else "note",
         "single_interaction_users",
-        f"{len(single):,} of {len(counts):,} users ({percent(share)}) have one interaction only",
+        f"{of_all(len(single), len(counts), 'users', 'has', 'have')} one interaction only",
         len(single),
         share,
         log.users(single),
@@ -173,4 +188,5 @@ CHECKS: tuple[Callable[[Log], Finding | None], ...] = (
     checks_items.never_touched,
     checks_items.skewed,
     checks_items.cold_lately,
+    checks_items.counted_in_the_log,
 )

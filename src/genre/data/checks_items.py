@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from genre.data.findings import EXAMPLES, Finding, Log, percent
+from genre.data.findings import EXAMPLES, Finding, Log, of_all, percent
+
+COMPUTED = 0.95
+"""Rank correlation with the log that no column reaches by itself."""
+FEWEST, DISTINCT = 30, 10
+"""Items, and values among them, without which a correlation says nothing."""
 
 
 def unknown_items(log: Log) -> Finding | None:
@@ -27,7 +32,7 @@ def unknown_items(log: Log) -> Finding | None:
     return Finding(
         "error" if share > 0.5 else "warning",
         "unknown_items",
-        f"{len(missing):,} of {len(log.item_ids):,} items in the log ({percent(share)}) are not in the catalogue; "
+        f"{of_all(len(missing), len(log.item_ids), 'items in the log', 'is', 'are')} not in the catalogue; "
         f"they make {percent(rows / len(log.events))} of interactions",
         len(missing),
         share,
@@ -47,7 +52,7 @@ def without_text(log: Log) -> Finding | None:
     return Finding(
         "note" if share < 0.05 else "warning",
         "without_text",
-        f"{len(silent):,} of {len(log.items):,} items ({percent(share)}) have no text",
+        f"{of_all(len(silent), len(log.items), 'items', 'has', 'have')} no text",
         len(silent),
         share,
         tuple(silent.head(EXAMPLES)),
@@ -68,7 +73,7 @@ def duplicate_texts(log: Log) -> Finding | None:
     return Finding(
         "note" if share < 0.2 else "warning",
         "duplicate_texts",
-        f"{count:,} items ({percent(share)}) have the very text of another item",
+        f"{of_all(count, len(log.items), 'items', 'has', 'have')} the very text of another item",
         count,
         share,
         tuple(twins.head(EXAMPLES)),
@@ -87,7 +92,7 @@ def never_touched(log: Log) -> Finding | None:
     return Finding(
         "note",
         "never_touched",
-        f"{len(cold):,} of {len(log.items):,} items ({percent(share)}) have no interaction",
+        f"{of_all(len(cold), len(log.items), 'items', 'has', 'have')} no interaction",
         len(cold),
         share,
         tuple(cold.head(EXAMPLES)),
@@ -142,4 +147,28 @@ def cold_lately(log: Log) -> Finding | None:
         "warning" if share >= 0.3 else "note", "cold_lately", f"{percent(share)} of the newest tenth of interactions are with items that "
         f"appear there first ({items:,} items)", items, share, log.item_names(who),
         "ids alone cannot recommend them: use text, and train often",
+    )  # fmt: skip
+
+
+def counted_in_the_log(log: Log) -> Finding | None:
+    """Columns of the catalogue that were computed from this very log: how often an item occurs, or its mean value."""
+    if log.items is None:
+        return None
+    numbers = [name for name, kind in log.items.schema.items() if kind.is_numeric() and name not in ("item_id", "text")]
+    named = pl.DataFrame({"item_id": log.item_ids}).with_row_index("item")
+    standing = log.events.group_by("item").agg(count=pl.len(), value=pl.col("value").mean()).join(named, on="item")
+    told: dict[str, str] = {}
+    for name in numbers:
+        for what, words in (("count", "how often items occur"), ("value", "the mean value of items")):
+            both = log.items.select("item_id", column=name).join(standing, on="item_id").select("column", what).drop_nulls()
+            if len(both) < FEWEST or min(both["column"].n_unique(), both[what].n_unique()) < DISTINCT:
+                continue
+            alike = both.select(pl.corr("column", what, method="spearman")).item()
+            if alike > COMPUTED:
+                told[name] = f"{name} goes with {words} in this log (rank correlation {alike:.2f})"
+    if not told:
+        return None
+    return Finding(
+        "warning", "counted_in_the_log", f"leak: {'; '.join(told.values())}", len(told), len(told) / len(numbers), tuple(told),
+        "it was computed from what is to be predicted: keep it out of data.text, encoders and policies, or compute it from older events",
     )  # fmt: skip

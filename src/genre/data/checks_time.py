@@ -25,7 +25,7 @@ def no_clock(log: Log) -> Finding | None:
     if share == 1.0:
         what, advice = "no interaction has a time", "the order within a user is that of the file; name a time column if there is one"
     else:
-        what = f"{missing:,} interactions ({percent(share)}) have no time while the others do"
+        what = f"{several(missing, 'interaction has', 'interactions have')} no time ({percent(share)}) while the others do"
         advice = "they count as older than everything else of their user; fill the times or drop the rows"
     rows = log.events.lazy().filter(pl.col("time").is_null()).head(50).collect()["user"]
     return Finding("note" if share == 1.0 else "warning", "no_clock", what, missing, share, log.users(dict.fromkeys(rows)), advice)
@@ -34,7 +34,7 @@ def no_clock(log: Log) -> Finding | None:
 def wrong_unit(log: Log) -> Finding | None:
     """Milliseconds (or finer) taken for seconds."""
     return _outside(
-        log, pl.col("time") > MILLISECONDS, "wrong_unit", "have a time beyond the year 5000",
+        log, pl.col("time") > MILLISECONDS, "wrong_unit", "is beyond the year 5000",
         "milliseconds or microseconds were read as seconds: set data.reader.time_format",
     )  # fmt: skip
 
@@ -42,13 +42,13 @@ def wrong_unit(log: Log) -> Finding | None:
 def future(log: Log) -> Finding | None:
     """Events of tomorrow and later; one day is allowed for time zones."""
     late = (pl.col("time") > log.now + DAY) & (pl.col("time") <= MILLISECONDS)
-    return _outside(log, late, "future", f"happen after today, {_date(log.now)}", "a wrong clock or a time zone: correct or drop them")
+    return _outside(log, late, "future", f"is after today, {_date(log.now)}", "a wrong clock or a time zone: correct or drop them")
 
 
 def before_the_web(log: Log) -> Finding | None:
     """Zeros, and dates of birth."""
     return _outside(
-        log, pl.col("time") < OLD, "before_the_web", "have a time before 1990",
+        log, pl.col("time") < OLD, "before_the_web", "is before 1990",
         "zero or a default stands for an unknown time, or the unit is wrong: leave the time empty, or set data.reader.time_format",
     )  # fmt: skip
 
@@ -154,7 +154,8 @@ def _outside(log: Log, where: pl.Expr, name: str, what: str, advice: str) -> Fin
     head = rows.head(5).collect()
     examples = tuple(f"user {user} at {time:.0f}" for user, time in zip(log.users(head["user"]), head["time"], strict=True))
     share = count / len(log.events)
-    return Finding("error", name, f"{count:,} interactions ({percent(share)}) {what}", count, share, examples, advice)
+    told = f"the time of {several(count, 'interaction', 'interactions')} ({percent(share)}) {what}"
+    return Finding("error", name, told, count, share, examples, advice)
 
 
 def _date(seconds: float) -> str:

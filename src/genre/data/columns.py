@@ -82,6 +82,11 @@ class Column:
         """No value comes twice (one in a hundred may): the key of a table."""
         return self.distinct > 0.99 * len(self.there) and self.empty < 0.01
 
+    @property
+    def named(self) -> bool:
+        """Most values come once: a table's key, or one whose rows were written twice."""
+        return self.distinct > 0.5 * len(self.there)
+
     @cached_property
     def numeric(self) -> pl.Series | None:
         """The cells as numbers, if all that are not blank are numbers and none has leading zeros."""
@@ -95,17 +100,25 @@ class Column:
         """Numbers without fractions."""
         return self.numeric is not None and bool((self.numeric == self.numeric.floor()).all())
 
-    @cached_property
+    @property
     def time_format(self) -> str | None:
         """The `time_format` by which (nearly) all cells are plausible times, or None."""
+        form, fits = self.likeliest_format
+        return form if fits > 0.95 else None
+
+    @cached_property
+    def likeliest_format(self) -> tuple[str, float]:
+        """The `time_format` by which most cells are plausible times, and the share of these cells."""
+        best = ("auto", 0.0)
         if self.there.is_empty() or (self.numeric is not None and not self.cells.dtype.is_temporal() and self.distinct == 1):
-            return None
+            return best
         cells = self.cells.filter(self.texts.is_not_null()) if self.cells.dtype.is_temporal() else self.there
         for form in ("auto", *DAY_FIRST, *MONTH_FIRST):
-            times = unix_seconds(cells, form)
-            if _mean(times.is_between(*PLAUSIBLE).fill_null(False)) > 0.95:
-                return form
-        return None
+            fits = _mean(unix_seconds(cells, form).is_between(*PLAUSIBLE).fill_null(False))
+            if fits > 0.95:
+                return form, fits
+            best = max(best, (form, fits), key=lambda found: found[1])
+        return best
 
     @cached_property
     def kind(self) -> Kind:

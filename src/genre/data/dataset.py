@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from genre.data.leaks import Check
 from genre.data.splitting import TEST, TRAIN, VALID
 from genre.types import GroundTruth, Histories, offsets_of
 
@@ -29,6 +30,7 @@ class Dataset:
         interactions: `user_idx`, `item_idx`, `time`, `value`, `event`, `session`, `part`; sorted by user and time.
         summary: counts, the protocol in words, what the checks found.
         repeats: whether an item of the history may be recommended again.
+        disliked: `user_idx`, `item_idx`, `time` of what was valued below `data.min_value`: nothing is learnt from it, but it was seen.
         impressions: `request_id`, `user_id`, `time`, `item_id`, `position`, `clicked` and what else was logged, scanned lazily; None where
             nothing was.
     """
@@ -39,25 +41,35 @@ class Dataset:
     summary: dict[str, object]
     repeats: bool
     impressions: pl.LazyFrame | None = None
+    disliked: pl.DataFrame | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
         """Read a finished prepare stage."""
         summary = json.loads((folder / "summary.json").read_text())
         items, users, interactions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "users", "interactions"))
-        shown = folder / "impressions.parquet"
+        shown, disliked = folder / "impressions.parquet", folder / "disliked.parquet"
         impressions = pl.scan_parquet(shown) if shown.is_file() else None
-        return cls(items, users, interactions, summary, bool(summary["repeats"]), impressions)
+        refused = pl.read_parquet(disliked) if disliked.is_file() else None
+        return cls(items, users, interactions, summary, bool(summary["repeats"]), impressions, refused)
 
     @property
     def n_items(self) -> int:
         """N, the size of the catalogue."""
         return len(self.items)
 
+    @property
+    def checks(self) -> list[Check]:
+        """What was looked for in the split before anything was learnt; nothing where nothing tests."""
+        saved = self.summary.get("checks", [])
+        assert isinstance(saved, list)
+        return [Check(**each) for each in saved]
+
     @cached_property
     def everything(self) -> Histories:
-        """All interactions of all users."""
-        return self._histories(self.interactions)
+        """All interactions of all users, and what they disliked."""
+        disliked = None if self.disliked is None else self._histories(self.disliked)
+        return replace(self._histories(self.interactions), disliked=disliked)
 
     @cached_property
     def training(self) -> Histories:
@@ -67,7 +79,8 @@ class Dataset:
     def ground_truth(self, part: Part, limit: int | None = None, seed: int = 0) -> GroundTruth:
         """The queries of a part: each user's history up to their first target there, and the targets.
 
-        Unless repeats are allowed, a target that is already in the history is dropped, and so is a user left without targets.
+        Unless repeats are allowed, a target that was seen before is dropped, and so is a user left without targets. What was disliked
+        without a clock counts as seen before.
 
         Args:
             limit: at most so many users, drawn with the seed; None takes all.
@@ -81,7 +94,9 @@ class Dataset:
         offsets = offsets_of(lengths)
         entries = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
         time = self.everything.time_E
-        queries = Histories(item_idx[entries], time[entries], offsets, time[stop])
+        refused = self.everything.disliked
+        disliked = None if refused is None else refused.before(users, time[stop])
+        queries = Histories(item_idx[entries], time[entries], offsets, time[stop], disliked)
         target_offsets = offsets_of(counts)
         truth = GroundTruth(queries, item_idx[rows], target_offsets, users)
         return truth.distinct(self.repeats).draw(limit, seed)

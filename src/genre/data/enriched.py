@@ -84,4 +84,4 @@ def with_synthetic(histories: Histories, synthetic: Histories, user_idx_B: Ints 
     kept_E = np.repeat(added > 0, more.lengths)
     item_idx_E[new_E] = more.item_idx_E[kept_E]
     time_E[new_E] = histories.time_E[histories.offsets[owner_E]]
-    return Histories(item_idx_E, time_E, offsets, histories.now_B)
+    return Histories(item_idx_E, time_E, offsets, histories.now_B, histories.disliked)

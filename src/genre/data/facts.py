@@ -24,12 +24,14 @@ class Clock:
     """What the time column says.
 
     Attributes:
-        form: its `time_format`; `example`: one of its cells; `either`: day and month could be swapped.
+        form: its `time_format`; `fits`: share of its cells that are such times; `example`: one of them.
+        either: day and month could be swapped.
         first: date; `last`: date; `days`: between them.
         fine: whether it tells more than the day; `gaps`: share of interactions without a time.
     """
 
     form: str
+    fits: float
     example: str
     either: bool
     first: str
@@ -47,7 +49,7 @@ class Facts:
         texts: columns of the text template, in order; `title`: what people are shown, if it has an unusual name.
         category: a column of categories, for calibration.
         repeats: share of interactions whose user had that item before.
-        clock: None without a time column; `order`: the column of numbers that stands for it.
+        clock: None without a time column, or where most of its cells are no times; `order`: the column of numbers that stands for it.
         crossing: users seen both before and after nine tenths of the time.
         session_size: mean interactions a session, 0 without sessions; `basket`: whether a session has one time stamp.
         history: interactions of the median user.
@@ -106,15 +108,16 @@ def measure(events: Sample, items: Sample | None, roles: Roles) -> Facts:
 
 
 def _clock(column: Column) -> Clock | None:
-    form = column.time_format or "auto"
+    form, fits = column.likeliest_format
+    if fits <= 0.5:
+        return None
     times = _seconds(column, form)
     there = times.drop_nulls()
-    if there.is_empty():
-        return None
     first, last = _number(there.min()), _number(there.max())
     either = form in DAY_FIRST and any(unix_seconds(column.there, other).null_count() == 0 for other in MONTH_FIRST)
     fine = (there % DAY).n_unique() > 2  # local midnights have two distances to those of UTC, summer's and winter's
-    return Clock(form, column.there[0], either, _date(first), _date(last), (last - first) / DAY, fine, times.null_count() / len(times))
+    example = column.texts.filter(times.is_not_null())[0]
+    return Clock(form, fits, example, either, _date(first), _date(last), (last - first) / DAY, fine, times.null_count() / len(times))
 
 
 def _seconds(column: Column, form: str) -> pl.Series:

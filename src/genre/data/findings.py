@@ -38,12 +38,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Log:
-    """The interactions with numbers instead of ids: sixteen bytes a row and a hash, where strings would take a hundred.
+    """The interactions with numbers instead of ids: twenty bytes a row and a hash, where strings would take a hundred.
 
     Attributes:
-        events: `user`, `item` (codes), `time`, `row` (a hash of the whole row), in file order. Item codes ascend with the id.
+        events: `user`, `item` (codes), `time`, `value`, `row` (a hash of the whole row), in file order. Item codes ascend with the id.
         user_ids: the id behind each user code; item_ids: the same for items.
-        items: `item_id`, `text` of the catalogue, or None.
+        items: `item_id`, `text` and the other columns of the catalogue, or None.
         now: unix seconds.
     """
 
@@ -66,7 +66,7 @@ class Log:
             rows.with_columns(row=pl.struct(pl.all()).hash())
             .join(users.lazy().with_row_index("user"), on="user_id", how="left", maintain_order="left")
             .join(named.lazy().with_row_index("item"), on="item_id", how="left", maintain_order="left")
-            .select("user", "item", "time", "row")
+            .select("user", "item", "time", pl.col("value").cast(pl.Float32), "row")
             .collect(engine="streaming")
         )
         return cls(events, users["user_id"], named["item_id"], items, now)
@@ -88,6 +88,11 @@ class Log:
 def several(count: int, one: str, many: str) -> str:
     """A count and its noun: 1 row repeats, 1,200 rows repeat."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def of_all(count: int, total: int, what: str, one: str, many: str) -> str:
+    """A count among all, its share and its verb: 1 of 50 users (2 %) has, 3 of 50 users (6 %) have."""
+    return f"{count:,} of {total:,} {what} ({percent(count / total)}) {one if count == 1 else many}"
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 
 from genre.data.dataset import Dataset
 from genre.data.splitting import TRAIN
-from genre.types import Floats, Histories, Impressions, Ints, offsets_of
+from genre.types import Impressions
 
 KEYS = ("request_id", "user_id", "time", "item_id", "position", "propensity")
 """Columns that are neither labels nor context."""
@@ -50,7 +50,7 @@ def impressions_of(dataset: Dataset, shown: pl.DataFrame) -> Impressions:
     others = [name for name in shown.columns if name not in (*KEYS, "user_idx", "item_idx")]
     text = [name for name in others if not (shown[name].dtype.is_numeric() or shown[name].dtype == pl.Boolean)]
     return Impressions(
-        queries=histories_before(dataset.everything, user_I, now_I),
+        queries=dataset.everything.before(user_I, now_I),
         item_idx_E=shown["item_idx"].to_numpy(),
         offsets=offsets,
         labels={
@@ -59,18 +59,3 @@ def impressions_of(dataset: Dataset, shown: pl.DataFrame) -> Impressions:
         position_E=(place_E - (start or 0)).fill_null(-1).to_numpy(),
         context={name: shown[name].cast(pl.String).gather(first).to_list() for name in text},
     )
-
-
-def histories_before(histories: Histories, user_I: Ints, now_I: Floats) -> Histories:
-    """Each user's entries strictly before a moment; entries without a clock are before every moment."""
-    owner_E = histories.owner_E()
-    time_E = np.where(np.isnan(histories.time_E), -np.inf, histories.time_E)
-    moments = np.unique(np.concatenate([time_E, now_I]))
-    key_E = owner_E * (len(moments) + 1) + np.searchsorted(moments, time_E)
-    # Within a user entries are sorted by time, so one search finds where the moment cuts the history.
-    stop_I = np.searchsorted(key_E, user_I * (len(moments) + 1) + np.searchsorted(moments, now_I))
-    start_I = histories.offsets[user_I]
-    lengths = stop_I - start_I
-    offsets = offsets_of(lengths)
-    entries = np.arange(offsets[-1]) + np.repeat(start_I - offsets[:-1], lengths)
-    return Histories(histories.item_idx_E[entries], histories.time_E[entries], offsets, now_I)

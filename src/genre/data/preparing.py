@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from genre.data.leaks import leak_checks
 from genre.data.readers import Reader, Tables
 from genre.data.splitting import COLD, LATER, TEST, TRAIN, VALID, Split
 from genre.data.text import render
@@ -44,25 +46,35 @@ def prepare(
             f"no interaction is left: {len(tables.rejected):,} rows were rejected, {sum(left_out.values()):,} left out {left_out or ''}; "
             "look at data.events, data.min_value and data.reader.columns"
         )
-    items = _indexed(tables.items, kept, "item")
-    users = _indexed(tables.users, kept, "user")
+    disliked = disliked_of(tables.events, events, min_value)
+    items = indexed(tables.items, kept, "item")
+    users = indexed(tables.users, kept if disliked is None else pl.concat([kept, disliked]), "user")
     items = _with_text(items, text, title)
-    interactions = _ordered(kept, items, users, ties, seed)
-    parts = split.assign(interactions)
-    interactions = interactions.with_columns(parts.alias("part"))
-    interactions = _without_cold(interactions, len(items), split.config.cold_items, seed)
+    interactions = split_up(kept, items, users, split, ties, seed)
 
     items.write_parquet(folder / "items.parquet")
     users.write_parquet(folder / "users.parquet")
     interactions.write_parquet(folder / "interactions.parquet")
     tables.rejected.write_parquet(folder / "rejected.parquet")
+    if disliked is not None:
+        _numbered(disliked, items, users).drop_nulls("item_idx").sort("user_idx", "time").select(
+            "user_idx", "item_idx", "time"
+        ).sink_parquet(folder / "disliked.parquet")
     if tables.impressions is not None:
         tables.impressions.sink_parquet(folder / "impressions.parquet")
     summary = _summary(interactions, items, users, tables, left_out) | {
         "protocol": split.describe(), "repeats": repeats, "ties": ties,
+        "checks": [asdict(each) for each in leak_checks(interactions, repeats, ties == "shuffle")],
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     shutil.rmtree(scratch)
+
+
+def split_up(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame, split: Split, ties: str, seed: int) -> pl.DataFrame:
+    """Events with numbers, in order, each in its part."""
+    interactions = _ordered(events, items, users, ties, seed)
+    interactions = interactions.with_columns(split.assign(interactions).alias("part"))
+    return _without_cold(interactions, len(items), split.config.cold_items, seed)
 
 
 def interactions_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: float | None) -> tuple[pl.LazyFrame, dict[str, int]]:
@@ -79,7 +91,15 @@ def interactions_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value
     return events, left_out
 
 
-def _indexed(table: pl.LazyFrame | None, events: pl.LazyFrame, who: str) -> pl.DataFrame:
+def disliked_of(events: pl.LazyFrame, kinds: Sequence[str] | None, min_value: float | None) -> pl.LazyFrame | None:
+    """What people valued below the threshold: known to them, and not wanted. A value of 0, or none, says that nothing happened."""
+    if min_value is None:
+        return None
+    valued = events if kinds is None else events.filter(pl.col("event").is_in(list(kinds)))
+    return valued.filter((pl.col("value") < min_value) & (pl.col("value") != 0))
+
+
+def indexed(table: pl.LazyFrame | None, events: pl.LazyFrame, who: str) -> pl.DataFrame:
     """The catalogue (or the users) in file order, then those that only events name, numbered from 0."""
     key = f"{who}_id"
     named = events.select(key).unique(maintain_order=True).collect(engine="streaming")
@@ -101,11 +121,17 @@ def _with_text(items: pl.DataFrame, template: str, title: str | None) -> pl.Data
     return items.with_columns(label.fill_null(pl.col("item_id")).alias("shown"))
 
 
+def _numbered(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame) -> pl.LazyFrame:
+    """Events with the numbers of their users and items."""
+    return events.join(items.lazy().select("item_id", "item_idx"), on="item_id", how="left", maintain_order="left").join(
+        users.lazy().select("user_id", "user_idx"), on="user_id", how="left", maintain_order="left"
+    )
+
+
 def _ordered(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame, ties: str, seed: int) -> pl.DataFrame:
     """Interactions by user and time. A session stays together; what shares a time stamp is shuffled, or left as in the file."""
     frame = (
-        events.join(items.lazy().select("item_id", "item_idx"), on="item_id", how="left", maintain_order="left")
-        .join(users.lazy().select("user_id", "user_idx"), on="user_id", how="left", maintain_order="left")
+        _numbered(events, items, users)
         .select(
             "user_idx", "item_idx", "time", pl.col("value").cast(pl.Float32), pl.col("event").cast(pl.Categorical),
             pl.col("session_id").cast(pl.Categorical).to_physical().alias("session"),

@@ -105,7 +105,8 @@ def _reader(profile: Profile, folder: Path) -> list[tuple[str, str]]:
     clock = profile.facts.clock
     if clock is not None and clock.form != "auto":
         either = "; day and month could be the other way round" if clock.either else ""
-        lines.append((f"time_format: {scalar(clock.form)}", f"fits times such as {clock.example}{either}"))
+        rest = "" if clock.fits > 0.95 else f"; {_floor(clock.fits)} of them, and rows with others will be rejected: write all alike"
+        lines.append((f"time_format: {scalar(clock.form)}", f"fits times such as {clock.example}{either}{rest}"))
     return lines
 
 
@@ -113,6 +114,11 @@ def _columns(profile: Profile) -> list[tuple[str, str]]:
     seen = []
     for role, name in profile.roles.events.items():
         column = profile.events.columns[name]
+        if role == "time" and profile.facts.clock is None:
+            example = column.there[0] if len(column.there) else "nothing"
+            unread = f"unreadable, such as {example}; with a time_format under reader, like '%d.%m.%Y %H:%M', it can be the clock"
+            seen.append((f"# time: {scalar(name)}", unread))
+            continue
         seen.append((f"{role}: {scalar(name)}", _seen(role, column, profile)))
     for name, column in profile.events.columns.items():
         if "time" not in profile.roles.events and column.time_format is not None and name_score("time", name) and not is_time(column):

@@ -190,7 +190,7 @@ def _item(events: Sample, items: Sample | None, key: str | None, taken: Iterable
         if not named:
             raise _cannot_tell(events, "item")
         return named[0]
-    keys = [items.columns[key]] if key else [column for column in items.columns.values() if column.unique and is_id(column)]
+    keys = [items.columns[key]] if key else [column for column in items.columns.values() if column.named and is_id(column)]
     meets = {name: max((overlap(events.columns[name], column) for column in keys), default=0.0) for name in ids_there}
     if named:
         return max(named, key=lambda name: (meets[name] > 0.5, name_score("item", name)))
@@ -210,7 +210,7 @@ def _user(events: Sample, users: Sample | None, key: str | None, found: Mapping[
         if name not in found.values() and name not in known and is_id(column) and not _looks_like_time(column)
     }
     if users is not None and left:
-        keys = [users.columns[key]] if key else [column for column in users.columns.values() if column.unique and is_id(column)]
+        keys = [users.columns[key]] if key else [column for column in users.columns.values() if column.named and is_id(column)]
         meets = {name: max((overlap(column, other) for other in keys), default=0.0) for name, column in left.items()}
         ranked = sorted(meets, key=lambda name: -meets[name])
         if meets[ranked[0]] > 0.2 and (len(ranked) == 1 or meets[ranked[1]] < meets[ranked[0]] - 0.2):
@@ -224,14 +224,19 @@ def _key(column: Column, table: Sample, given: str | None, role: str, option: st
     """The column of the other file that holds the same ids, and the share of ids that it has."""
     if given is not None:
         return given, _met(column, table, given)
-    meets = {name: overlap(column, other) for name, other in table.columns.items() if other.unique and other.chars <= 64}
+    # Ids that come twice speak against a key, but an export with a row too many still has one.
+    meets = {
+        name: overlap(column, other) * (1 if other.unique else 0.5)
+        for name, other in table.columns.items()
+        if other.named and other.chars <= 64
+    }
     best = max(meets, key=lambda name: (round(meets[name], 1), simple(name) == simple(column.name), name_score(role, name)), default=None)
     if best is None or (meets[best] == 0 and not name_score(role, best)):
         raise RoleError(
             f"{table.path}: no column has the ids of {column.name!r} in the events (which look like {_few(column)}). "
             f"Its columns: {_listed(table)}. Name it with --role {option}=COLUMN"
         )
-    return best, meets[best] if table.whole else _met(column, table, best)
+    return best, overlap(column, table.columns[best]) if table.whole else _met(column, table, best)
 
 
 def _met(column: Column, table: Sample, key: str) -> float:

@@ -135,10 +135,10 @@ def _rank(
         scores_BN = score(asked.take(rows))
         if scores_BN.shape != (len(batch), n_items):
             raise ValueError(f"scores have shape {scores_BN.shape}, not (queries, items) = ({len(batch)}, {n_items})")
-        rank_E, masked_E = target_ranks(scores_BN, batch.target_E, batch.offsets, batch.queries)
+        rank_E, masked_E = target_ranks(scores_BN, batch.target_E, batch.offsets, batch.queries.seen)
         ranks.append(rank_E)
         masked_ranks.append(masked_E)
-        lists.append(top_k(scores_BN, config.list_length, None if repeats else batch.queries)[0])
+        lists.append(top_k(scores_BN, config.list_length, None if repeats else batch.queries.seen)[0])
         n_nan += int(np.isnan(scores_BN).sum())
     return np.concatenate(ranks), np.concatenate(masked_ranks), np.concatenate(lists), n_nan
 

@@ -27,7 +27,8 @@ class Step:
     Attributes:
         name: in the config, `sequential`; `label` for people, `ids and text`.
         results: one a seed, on the same users under the same protocol.
-        seconds: wall-clock seconds of one training, `cpu_seconds` of all its threads, `peak_mb` its largest resident memory.
+        seconds: wall-clock seconds of one training, `cpu_seconds` of all its threads, `peak_mb` the most memory it took for
+            itself, beyond what the process held before.
     """
 
     name: str

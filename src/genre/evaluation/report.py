@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genre.data.leaks import Check
 from genre.evaluation.ladder import Ladder, Verdict, number
-from genre.evaluation.leaks import Check
 from genre.evaluation.result import Group, Result
 from genre.pages import environment, write_page
 

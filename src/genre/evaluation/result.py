@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from genre.data.findings import several
 from genre.evaluation.intervals import Interval
 from genre.evaluation.protocol import Measured, Protocol
 
@@ -64,12 +65,21 @@ class Result:
         raise KeyError(f"no group {label!r}; there are: {', '.join(group.label for group in self.groups)}")
 
     def lines(self, *names: str) -> list[str]:
-        """Printed values with their protocol, of all metrics or of some; cold items and cold users after them, where there are any."""
-        said = [str(self[name]) for name in names or self.metrics]
+        """Printed values with their protocol, of all metrics or of some: under the protocol, with the mask the other way round, by group.
+
+        Without names, what is beyond accuracy stands between them, and groups are told by their hit rates and NDCG.
+        """
+        there, other = names or tuple(self.metrics), self.protocol.masking_the_other_way()
+        said = [str(self[name]) for name in there]
+        said += [str(Measured(name, self.other[name], other)) for name in there]
+        if not names:
+            said += [f"{name} {value:.4f} ({self.protocol})" for name, value in self.beyond.items()]
+            said += [f"scores that are no numbers: {self.nan_scores:,} ({self.protocol})"] if self.nan_scores else []
         for group in self.groups:
-            if group.label.startswith("cold") and group.metrics:
-                about = f"{group.label}, {group.users:,} of them" if group.kind == "users" else f"{group.label}, {group.targets:,} targets"
-                said += [str(Measured(name, group.metrics[name], self.protocol, about)) for name in names or self.metrics]
+            label = f"history of {group.label} events" if group.kind == "history" else group.label
+            about = f"{label}, {several(group.targets, 'target', 'targets')} of {several(group.users, 'user', 'users')}"
+            told = names or tuple(name for name in group.metrics if name.startswith(("hit_rate@", "ndcg@")))
+            said += [str(Measured(name, group.metrics[name], self.protocol, about)) for name in told if group.metrics]
         return said
 
     def as_dict(self) -> dict[str, Any]:

@@ -212,7 +212,12 @@ class BlendRanker(Ranker):
             reached = {by_query: cross_validated(lists, config.l2, config.k, rng) for by_query, lists in track(joined.items(), "weighing")}
         self.by_query = max(scalings, key=reached.__getitem__)
         self.weight_M = likeliest(joined[self.by_query], config.l2)
-        log.info("blend: %s; NDCG@%d by scaling, cross-validated: %s", self.chosen(), config.k, reached)
+        weights = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(config.of, self.weight_M, strict=True))
+        scale = "each query's own" if self.by_query else "shared"
+        compared = ""
+        if len(scalings) > 1:
+            compared = f" (cross-validated NDCG@{config.k}: shared {reached[False]:.4f}, each query's own {reached[True]:.4f})"
+        log.info("blend: weights %s; scale of scores %s%s", weights, scale, compared)
 
 
 def known(ranker: Ranker) -> Bools:

@@ -17,17 +17,17 @@ def shortlisted(score_MBN: Sequence[Floats], queries: Histories, top: int, repea
     Returns:
         Item indices of all queries one after another, ascending within a query, and B + 1 offsets.
     """
-    n_items = score_MBN[0].shape[1]
+    n_items, seen = score_MBN[0].shape[1], queries.seen
     picked_BN = np.zeros(score_MBN[0].shape, bool)
     k = min(top, n_items)
     for score_BN in score_MBN:
         open_BN = score_BN
         if not repeats:
             open_BN = score_BN.copy()
-            open_BN[queries.owner_E(), queries.item_idx_E] = -np.inf
+            open_BN[seen.owner_E(), seen.item_idx_E] = -np.inf
         np.put_along_axis(picked_BN, np.argpartition(open_BN, n_items - k, axis=1)[:, n_items - k :], True, axis=1)
     if not repeats:
-        picked_BN[queries.owner_E(), queries.item_idx_E] = False
+        picked_BN[seen.owner_E(), seen.item_idx_E] = False
     item_E = np.nonzero(picked_BN)[1]
     return item_E, offsets_of(picked_BN.sum(axis=1))
 

@@ -114,8 +114,9 @@ class LLMReranker(Ranker):
         """The other ranker's scores, its best candidates reordered; one query at a time, whose prompt is read once for all candidates."""
         scores_BN = np.array(self.member.score(queries), np.float32)
         if self.weight > 0:
+            seen = queries.seen
             for b in track(np.flatnonzero(self._reranks(queries)).tolist(), "reading candidates"):
-                item_idx_K = self.candidates(scores_BN[b], queries.items(b))
+                item_idx_K = self.candidates(scores_BN[b], seen.items(b))
                 surprise_K = self.likelihood(queries.items(b), item_idx_K)
                 scores_BN[b] = reordered(scores_BN[b], item_idx_K, surprise_K, self.weight)
         return scores_BN
@@ -235,7 +236,7 @@ class LLMReranker(Ranker):
             for b in track(range(len(truth)), "reading candidates of validation queries"):
                 one = truth.queries.take(slice(b, b + 1))
                 scores_N = self.member.score(one)[0]
-                item_idx_K = self.candidates(scores_N, one.items(0))
+                item_idx_K = self.candidates(scores_N, one.seen.items(0))
                 if b >= len(kept):
                     surprise_K = self.likelihood(one.items(0), item_idx_K)
                     handle.write(json.dumps([None if np.isnan(value) else value for value in surprise_K.tolist()]) + "\n")

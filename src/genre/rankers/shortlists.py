@@ -43,11 +43,11 @@ class Shortlists:
         rng: np.random.Generator,
     ) -> Shortlists:
         """The `top` best items of each ranker, the targets and so many `others`; items of the history only where they may be repeated."""
-        queries, shape = truth.queries, score_MBN[0].shape
+        seen, shape = truth.queries.seen, score_MBN[0].shape
         allowed_BN, picked_BN, target_BN = np.ones(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
         target_BN[truth.owner_E(), truth.target_E] = True
         if not repeats:
-            allowed_BN[queries.owner_E(), queries.item_idx_E] = False
+            allowed_BN[seen.owner_E(), seen.item_idx_E] = False
         for score_BN in score_MBN:
             best_BK = np.argpartition(np.where(allowed_BN, score_BN, -np.inf), -min(top, shape[1]), axis=1)[:, -min(top, shape[1]) :]
             np.put_along_axis(picked_BN, best_BK, True, axis=1)

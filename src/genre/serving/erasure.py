@@ -13,7 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 from safetensors.numpy import load_file, save_file
 
-from genre.bundle import LIST, Bundle, seal, user_keys
+from genre.bundle import DISLIKED, HISTORIES, LIST, Bundle, seal, user_keys
 from genre.serving.archive import ARCHIVE
 from genre.serving.settings import open_store
 from genre.serving.shelf import MODELS, bundles
@@ -21,8 +21,6 @@ from genre.serving.store.audit import record
 from genre.serving.store.database import Database
 from genre.serving.store.schema import assignments, comparisons, events, exposures, merges, metadata, roots, traces, users
 from genre.writing import whole
-
-HISTORIES = "histories.safetensors"
 
 
 def forget(run: Path, user_id: str, actor: str, database: str | None = None) -> dict[str, int]:
@@ -103,8 +101,10 @@ def _in_training(folder: Path, user_id: str) -> int:
             name = f"forgotten-{secrets.token_hex(8)}"
             renamed = pl.when(pl.col("user_id") == user_id).then(pl.lit(name)).otherwise(pl.col("user_id")).alias("user_id")
             _replace(file, people.with_columns(*nobody.values()).with_columns(renamed))
-            rows = pl.read_parquet(folder / "interactions.parquet")
-            gone += _rewritten(folder / "interactions.parquet", rows, rows.filter(pl.col("user_idx") != found["user_idx"][0])) + 1
+            gone += 1
+            for table in [folder / "interactions.parquet", *folder.glob("disliked.parquet")]:
+                rows = pl.read_parquet(table)
+                gone += _rewritten(table, rows, rows.filter(pl.col("user_idx") != found["user_idx"][0]))
     for other in ("impressions", "rejected"):
         file = folder / f"{other}.parquet"
         if file.is_file():
@@ -119,10 +119,18 @@ def _in_training(folder: Path, user_id: str) -> int:
 def _in_bundle(folder: Path, user_id: str) -> int:
     """A bundle's histories are by the hash of an id; what is left is sealed again. A server has it in memory until its next model."""
     state = load_file(folder / HISTORIES)
-    where = np.flatnonzero(state["key_U"] == user_keys([user_id])[0])
-    if not len(where):
+    if user_keys([user_id])[0] not in state["key_U"]:
         return 0
     Bundle.open(folder)  # a damaged bundle must not become a sound one
+    for file in [folder / HISTORIES, *folder.glob(DISLIKED)]:
+        _without(file, user_id)
+    seal(folder, json.loads((folder / LIST).read_text())["facts"])
+    return 1
+
+
+def _without(file: Path, user_id: str) -> None:
+    state = load_file(file)
+    where = np.flatnonzero(state["key_U"] == user_keys([user_id])[0])
     u = int(where[0])
     start, stop = int(state["offsets"][u]), int(state["offsets"][u + 1])
     entries = np.r_[0:start, stop : len(state["item_idx_E"])]
@@ -134,10 +142,8 @@ def _in_bundle(folder: Path, user_id: str) -> int:
         "item_idx_E": state["item_idx_E"][entries],
         "time_E": state["time_E"][entries],
     }
-    with whole(folder / HISTORIES) as partial:
+    with whole(file) as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in kept.items()}, partial)
-    seal(folder, json.loads((folder / LIST).read_text())["facts"])
-    return 1
 
 
 def _rewritten(file: Path, before: pl.DataFrame, after: pl.DataFrame) -> int:

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from genre.bundle import mapped, user_keys
+from genre.bundle import DISLIKED, HISTORIES, mapped, user_keys
 from genre.serving.catalogue import Catalogue
 from genre.serving.contract import NEGATIVE, SILENT, PastEvent
 from genre.serving.filters import SeenItems
@@ -28,7 +28,7 @@ class Past:
 
     Attributes:
         query: what was liked, for scorers.
-        seen: everything that was done.
+        seen: everything that was done, and what was disliked in the training data.
         hidden: items after which somebody said no.
     """
 
@@ -40,15 +40,19 @@ class Past:
 class Snapshot:
     """The newest events of every user of the training data."""
 
-    def __init__(self, folder: Path) -> None:
-        state = mapped(folder / "histories.safetensors")
+    def __init__(self, file: Path) -> None:
+        state = mapped(file)
         self.key_U, self.offsets = state["key_U"], state["offsets"]
         self.item_idx_E, self.time_E = state["item_idx_E"], state["time_E"]
+        self.disliked: Snapshot | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """From a bundle."""
-        return cls(folder)
+        snapshot = cls(folder / HISTORIES)
+        if (folder / DISLIKED).is_file():
+            snapshot.disliked = cls(folder / DISLIKED)
+        return snapshot
 
     def of(self, user_id: str | None) -> tuple[Ints, Floats]:
         """Items and times, oldest first; nothing for who is not known."""
@@ -82,4 +86,7 @@ def past_of(
     # An anchor that was just clicked is in the history already.
     fresh = anchors[~np.isin(anchors, liked_idx[-len(anchors) :])] if len(anchors) else anchors
     query = Query(np.concatenate([liked_idx, fresh]), np.concatenate([liked_time, np.full(len(fresh), now)]), now)
+    if snapshot.disliked is not None:
+        refused_idx, refused_time = snapshot.disliked.of(user_id)
+        done_idx, done_time = np.concatenate([refused_idx, done_idx]), np.concatenate([refused_time, done_time])
     return Past(query, SeenItems(done_idx, np.nan_to_num(now - done_time, nan=np.inf)), hidden)

@@ -63,7 +63,11 @@ def events(file: Path, rows: pl.DataFrame, roles: Roles, rejections: Rejections)
         (_torn(item), f"{roles.item} (the item) holds a line break or a NUL: a quote that never closes?"),
     ]
     if roles.time is not None:
-        expected = "neither unix seconds nor an ISO date: set time_format" if roles.time_format == "auto" else f"not {roles.time_format}"
+        expected = (
+            "neither unix seconds nor an ISO date: set data.reader.time_format, such as '%d.%m.%Y %H:%M'"
+            if roles.time_format == "auto"
+            else f"not {roles.time_format} (data.reader.time_format)"
+        )
         faults.append((time.is_null(), f"{roles.time} (the time) is blank or {expected}"))
     if roles.order is not None:
         faults.append((order.is_null(), f"{roles.order} (the order) is not a number"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -80,4 +81,4 @@ def told(dataset: Dataset, done: pl.DataFrame) -> Dataset:
         .join(dataset.interactions, on=["user_idx", "item_idx", "time"], how="anti")
     )
     interactions = pl.concat([dataset.interactions, rows], how="diagonal").sort("user_idx", "time", maintain_order=True)
-    return Dataset(dataset.items, users, interactions, dataset.summary, dataset.repeats, dataset.impressions)
+    return replace(dataset, users=users, interactions=interactions)
