@@ -43,6 +43,7 @@ from genre.reporting import report
 from genre.runs import VERSION, Run
 from genre.starting import ranker_of, start_of
 from genre.types import Training
+from genre.writing import whole
 
 RUNS = Path("runs")
 CHOSEN_FINETUNE = "/finetune"
@@ -69,7 +70,6 @@ def run(
         config = load_config(config, overrides)
     run = Run(folder or RUNS / config.name)
     with run.locked():
-        (run.folder / "config.yaml").write_text(dump_config(config))
         prepare(config, run, force)
         enrich(config, run, force)
         pretrain(config, run, force)
@@ -78,6 +78,9 @@ def run(
             embed(config, run, name, force)
         for name in config.rankers:
             rank(config, run, name, force, start)
+        # Only now, and whole: a run that is stopped before leaves the file that tells of what is there.
+        with whole(run.folder / "config.yaml") as partial:
+            partial.write_text(dump_config(config))
         if config.data.split.use != "none":
             for name in config.rankers:
                 evaluate(config, run, name, force)
