@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -106,6 +107,25 @@ def resolve(name: str, kind: type[C]) -> type[C]:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise ValueError(f"{name!r} is not a {kind.kind}: it must subclass genre's {kind.__name__}")
     return found
+
+
+def own_files(settings: Any) -> tuple[Path, ...]:
+    """The files of all components of a section of a configuration that are not genre's: when they change, its stage is stale."""
+    if isinstance(settings, BaseModel):
+        below = [value for _, value in settings]
+    elif isinstance(settings, dict):
+        below = list(settings.values())
+    else:
+        below = list(settings) if isinstance(settings, list | tuple) else []
+    found = dict.fromkeys(file for value in below for file in own_files(value))
+    if isinstance(settings, Component.Config):
+        named = [known(kind).get(settings.use.replace("-", "_"), settings.use) for kind in Component.__subclasses__()]
+        for module, _, attribute in (target.partition(":") for target in named if ":" in target and not target.startswith("genre.")):
+            for ancestor in getattr(importlib.import_module(module), attribute).__mro__:
+                file = getattr(sys.modules[ancestor.__module__], "__file__", None)
+                if file and ancestor.__module__.split(".")[0] not in sys.stdlib_module_names | {"genre"}:
+                    found[Path(file)] = None
+    return tuple(found)
 
 
 EXTRAS = {

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from genre.component import build, resolve
+from genre.component import build, own_files, resolve
 from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
@@ -100,7 +100,7 @@ def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
         settings = data.model_dump(exclude={"reader", "split"})
         prepare_data(reader, build(Split, data.split), folder, **settings)
 
-    run.stage("prepare", data.model_dump(mode="json"), (), work, files=reader.sources(), force=force)
+    run.stage("prepare", data.model_dump(mode="json"), (), work, files=[*reader.sources(), *own_files(data)], force=force)
 
 
 def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
@@ -113,7 +113,7 @@ def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
         dataset = Dataset.load(run.path("prepare"))
         enrich_data(dataset, settings, folder, run.folder / "calls.sqlite", Likeness(dataset.items), config.seed)
 
-    files = settings.generator.files()
+    files = [*settings.generator.files(), *own_files(settings)]
     run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, files, force)
 
 
@@ -152,7 +152,8 @@ def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
         if not everything:
             write_chosen(run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
 
-    inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *(() if own else files_of(settings.model))]
+    inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *own_files(settings)]
+    files += [] if own else files_of(settings.model)
     run.stage("finetune", {"finetune": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
@@ -170,7 +171,7 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
         CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
 
     inputs = ["prepare", *(["enrich"] if enriched else []), *config.encoders[name].stages()]
-    files = config.encoders[name].files()
+    files = [*config.encoders[name].files(), *own_files(config.encoders[name])]
     run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, files, force)
 
 
@@ -209,7 +210,7 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
-    files = [*settings.files(), *([] if earlier is None else [earlier])]
+    files = [*settings.files(), *own_files(settings), *([] if earlier is None else [earlier])]
     run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
@@ -253,7 +254,7 @@ def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
 
     settings = {"evaluate": config.evaluate.model_dump(mode="json"), "policy": config.policy.model_dump(mode="json"), "seed": config.seed}
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{config.served}"]
-    run.stage(f"evaluate/{POLICY_RUNG}", settings, inputs, work, force=force)
+    run.stage(f"evaluate/{POLICY_RUNG}", settings, inputs, work, own_files(config.policy), force)
 
 
 def judge(
