@@ -73,7 +73,11 @@ def test_from_a_csv_to_lists_in_five_commands(shop: Path, yaml_of_shop: Path) ->
     assert pl.read_parquet(shop / "recs.parquet").columns == ["user_id", "item_id", "rank", "score"]
     assert re.search(r"popularity +ndcg@10 0\.\d{4} ±0\.\d+ \(.*validation, full ranking", genre("evaluate", "runs/shop", cwd=shop))
 
-    genre("run", "shop.yaml", "data.split.use=none", *quick, cwd=shop)
+    page = (shop / "runs" / "shop" / "report.html").read_bytes()
+    said = genre("run", "shop.yaml", "data.split.use=none", *quick, cwd=shop)
+    assert "ndcg" not in said and "report.html tells of the run that was evaluated before" in said
+    assert "nothing is left to judge it on" in genre("report", "runs/shop", cwd=shop, code=1)
+    assert (shop / "runs" / "shop" / "report.html").read_bytes() == page
     dataset = json.loads((shop / "runs" / "shop" / "prepare" / "summary.json").read_text())
     assert dataset["parts"]["train"] == dataset["interactions"]
     assert json.loads(genre("recommend", "runs/shop", "--user", user, "-n", 3, "--json", cwd=shop))["items"]

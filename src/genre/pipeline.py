@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from genre.component import build, own_files, resolve
+from genre.component import Settings, build, own_files, resolve
 from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
@@ -39,7 +39,7 @@ from genre.llm.model_files import files_of, locate
 from genre.llm.tuning_data import tuning_data
 from genre.policies import Policy
 from genre.rankers import Ranker
-from genre.reporting import report
+from genre.reporting import keep_cost, report
 from genre.runs import VERSION, Run
 from genre.starting import ranker_of, start_of
 from genre.types import Training
@@ -48,6 +48,8 @@ from genre.writing import whole
 RUNS = Path("runs")
 CHOSEN_FINETUNE = "/finetune"
 """Its place in chosen.json, which no ranker's name can be."""
+UNDER = "under"
+"""Beside each choice in chosen.json: the settings that it was made under."""
 
 
 def run(
@@ -70,6 +72,9 @@ def run(
         config = load_config(config, overrides)
     run = Run(folder or RUNS / config.name)
     with run.locked():
+        if config.data.split.use == "none":  # before anything is trained
+            for name in [*config.rankers, *([CHOSEN_FINETUNE] if config.finetune else [])]:
+                chosen(config, run, name)
         prepare(config, run, force)
         enrich(config, run, force)
         pretrain(config, run, force)
@@ -137,10 +142,9 @@ def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
     settings = config.finetune
     if settings is None:
         return
-    chosen = read_chosen(run)
     everything = config.data.split.use == "none"
-    if everything and CHOSEN_FINETUNE in chosen:
-        settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen[CHOSEN_FINETUNE]})
+    if everything:
+        settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen(config, run, CHOSEN_FINETUNE)})
     own = settings.model == "pretrain"
 
     def work(folder: Path) -> None:
@@ -150,7 +154,7 @@ def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
         data = tuning_data(dataset, run.path("prepare"), not everything, config.seed)
         metrics = finetune_model(settings, where, dataset.items["text"].to_list(), data, folder)
         if not everything:
-            write_chosen(run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
+            write_chosen(config, run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
 
     inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *own_files(settings)]
     files += [] if own else files_of(settings.model)
@@ -178,10 +182,9 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: Path | None = None) -> None:
     """One ranker, learnt from the training interactions and the vectors and rankers it names, from a bundle's weights if one is given."""
     settings = config.rankers[name]
-    chosen = read_chosen(run)
     everything = config.data.split.use == "none"
-    if everything and name in chosen:
-        settings = type(settings).model_validate({**settings.model_dump(), **chosen[name]})
+    if everything:
+        settings = type(settings).model_validate({**settings.model_dump(), **chosen(config, run, name)})
 
     earlier = None if start is None else ranker_of(start, name)
     if not resolve(settings.use, Ranker).begins:
@@ -206,7 +209,7 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
         for file in folder.rglob("checkpoint.safetensors"):  # what a killed training needs, a finished one does not
             file.unlink()
         if not everything:
-            write_chosen(run, name, ranker.chosen())
+            write_chosen(config, run, name, ranker.chosen())
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
@@ -214,15 +217,59 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
     run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
+def chosen(config: GenreConfig, run: Run, name: str) -> dict[str, Any]:
+    """What validation decided in this run for a ranker (or stage), but for what was set by hand since.
+
+    Raises:
+        ValueError: it was decided under other settings than these.
+    """
+    found = read_chosen(run).get(name, {})
+    now = _decides(config, name)
+    was = found.pop(UNDER, now)
+    path = {key: f"{_place(name)}.{key}" for key in found}
+    kept = {key: value for key, value in found.items() if was.get(path[key]) == now.get(path[key])}
+    changed = [each for each in now if each in was and was[each] != now[each] and each not in path.values()]
+    if kept and changed:
+        raise ValueError(
+            f"{run.folder}: validation chose {' and '.join(path[key] for key in kept)} under other settings than now "
+            f"({', '.join(changed)} changed). Run these with a split first, to choose anew, or set what was chosen yourself"
+        )
+    return kept
+
+
 def read_chosen(run: Run) -> dict[str, Any]:
-    """What validation decided in this run, by ranker (or stage)."""
+    """What validation decided in this run, by ranker (or stage), and under which settings."""
     file = run.folder / "chosen.json"
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def write_chosen(run: Run, name: str, settings: dict[str, Any]) -> None:
+def write_chosen(config: GenreConfig, run: Run, name: str, settings: dict[str, Any]) -> None:
     """What validation decided, for training on everything later."""
-    (run.folder / "chosen.json").write_text(json.dumps(read_chosen(run) | {name: settings}, indent=2) + "\n")
+    found = read_chosen(run) | {name: settings | {UNDER: _decides(config, name)}}
+    (run.folder / "chosen.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _place(name: str) -> str:
+    return "finetune" if name == CHOSEN_FINETUNE else f"rankers.{name}"
+
+
+def _decides(config: GenreConfig, name: str) -> dict[str, Any]:
+    """Every setting that a choice of validation depends on, by its path."""
+    sections: dict[str, Settings | None] = {}
+    waiting = [_place(name)]
+    while waiting:
+        kind, _, which = (path := waiting.pop()).partition(".")
+        section = getattr(config, kind)[which] if which else getattr(config, kind)
+        sections[path] = section
+        if kind == "rankers":
+            waiting += [*(f"rankers.{member}" for member in section.members()), *(f"encoders.{encoder}" for encoder in section.encoders())]
+        if kind == "encoders":
+            waiting += section.stages()
+        if kind == "finetune" and section.model == "pretrain":
+            waiting.append("pretrain")
+    return {
+        f"{path}.{key}": value for path, section in sections.items() if section for key, value in section.model_dump(mode="json").items()
+    }
 
 
 def content_of(run: Run, encoders: Iterable[str]) -> npt.NDArray[np.float32] | None:
@@ -238,6 +285,7 @@ def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> N
         dataset, ranker = Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}"))
         content = content_of(run, config.encoders)
         judge(config, run, dataset, ranker.score, content, "test", name, ranker.config.synthetic).save(folder)
+        keep_cost(run, f"rank/{name}", folder)
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"]
     run.stage(f"evaluate/{name}", config.evaluate.model_dump(mode="json"), inputs, work, force=force)
@@ -251,6 +299,7 @@ def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
         ranker = Ranker.load(run.path(f"rank/{config.served}"))
         score = decided(build(Policy, config.policy), shelf_of(config, run, dataset), ranker.score, config, dataset.repeats)
         judge(config, run, dataset, score, content, "test", POLICY_RUNG, ranker.config.synthetic).save(folder)
+        keep_cost(run, f"rank/{config.served}", folder)
 
     settings = {"evaluate": config.evaluate.model_dump(mode="json"), "policy": config.policy.model_dump(mode="json"), "seed": config.seed}
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{config.served}"]
