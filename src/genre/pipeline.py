@@ -14,9 +14,10 @@ import numpy.typing as npt
 import polars as pl
 
 from genre.component import Settings, build, own_files, resolve
-from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
+from genre.config import POLICY_RUNG, ConfigError, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.dataset import Dataset, Part
+from genre.data.enriched import COLUMNS as SUMMARIES
 from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.findings import Finding
 from genre.data.impressions import training_impressions
@@ -76,6 +77,7 @@ def run(
             for name in [*config.rankers, *([CHOSEN_FINETUNE] if config.finetune else [])]:
                 chosen(config, run, name)
         prepare(config, run, force)
+        check_columns(config, run)
         enrich(config, run, force)
         pretrain(config, run, force)
         finetune(config, run, force)
@@ -106,6 +108,24 @@ def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
         prepare_data(reader, build(Split, data.split), folder, **settings)
 
     run.stage("prepare", data.model_dump(mode="json"), (), work, files=[*reader.sources(), *own_files(data)], force=force)
+
+
+def check_columns(config: GenreConfig, run: Run) -> None:
+    """Every item column that later stages read is there; said before anything is learnt.
+
+    Raises:
+        ConfigError: with each that is not, where it is named, and what there is.
+    """
+    there = list(pl.read_parquet_schema(run.path("prepare") / "items.parquet"))
+    policies = {"policy": config.policy}
+    policies |= {f"surfaces.{name}.policy": surface.policy for name, surface in config.surfaces.items() if surface.policy}
+    named = [("evaluate.category", name) for name in [config.evaluate.category] if name]
+    named += [(f"encoders.{name}", column) for name, encoder in config.encoders.items() for column in encoder.attributes()]
+    named += [(path, column) for path, policy in policies.items() for column in policy.attributes()]
+    lacking = [(path, column) for path, column in named if column not in there and column not in SUMMARIES]
+    if lacking:
+        known = f"the items have {', '.join(there)}"
+        raise ConfigError("\n".join(f"{path} names the column {column!r}; {known}" for path, column in lacking))
 
 
 def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
