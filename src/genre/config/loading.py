@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ def load_config(file: str | Path, overrides: Iterable[str] = ()) -> GenreConfig:
     tree.setdefault("name", file.stem)
     for override in overrides:
         tree = merge(tree, parse_override(override))
-    _look_beside(file)
     return parse_config(tree, file)
 
 
@@ -52,7 +50,6 @@ def load_run_config(folder: Path) -> GenreConfig:
     if not file.is_file():
         raise FileNotFoundError(f"{folder} is not a run: it has no config.yaml. Make one with: genre run NAME.yaml")
     tree = read_tree(file)
-    _look_beside(file)
     return parse_config(tree, file, check_files=False)
 
 
@@ -67,10 +64,3 @@ def config_schema() -> dict[str, Any]:
     schema["required"] = [name for name in schema["required"] if name != "name"]
     schema["properties"]["extends"] = {"type": "string", "description": "A YAML file that this one changes."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _look_beside(file: Path) -> None:
-    """A user's own components live beside the YAML."""
-    beside = str(file.resolve().parent)
-    if beside not in sys.path:
-        sys.path.insert(0, beside)
