@@ -185,11 +185,22 @@ def test_the_schema_accepts_what_loads_and_refuses_what_does_not(small_yaml: Pat
     jsonschema.validate(tree, schema)
     for policy in ("mmr", {"use": "mmr", "diversity": 0.3}, [{"use": "long_tail"}, "plackett_luce"]):
         jsonschema.validate(merge(tree, {"policy": policy}), schema)
+    for file in sorted((Path(__file__).parent.parent / "configs").glob("*.yaml")):
+        jsonschema.validate(yaml.safe_load(file.read_text()), schema)
+    typo = merge(tree, {"rankers": {"hybrid": {"epoch": 3}}})
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(typo))
+    assert [(list(error.path), error.message) for error in errors] == [
+        (["rankers", "hybrid"], "Additional properties are not allowed ('epoch' was unexpected)")
+    ]
     broken_trees: list[dict[str, Any]] = [
         {"sed": 1},
         {"policy": [{"use": "mmr", "diversty": 0.3}]},
         {"rankers": {"a": {"use": "popularity", "half_life": 3}}},
         {"data": {"reader": {"use": "nothing"}}},
+        {"data": {"reader": "nothing"}},
+        {"data": {"repeats": "perhaps"}},
+        {"evaluate": {"cutoffs": [0]}},
+        {"finetune": {"model": "pretrain", "objective": {"use": "nothing"}}},
     ]
     for broken in broken_trees:
         with pytest.raises(jsonschema.ValidationError):

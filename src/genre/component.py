@@ -193,19 +193,24 @@ class Chosen(Generic[C]):
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        choices: list[dict[str, Any]] = []
+        # By `use`, not one of many: a mistake is then told of the component that was meant.
         names = sorted(self.kind.builtins.keys() - set(self.without))
+        spelt = sorted({spelling for name in names for spelling in (name, name.replace("_", "-"))})
+        use = {"anyOf": [{"enum": spelt}, {"type": "string", "pattern": ":"}]}
+        cases: list[dict[str, Any]] = [
+            {"if": {"type": "string"}, "then": use},
+            {"if": {"type": "object"}, "then": {"properties": {"use": use}}},
+        ]
         for name in names:
             choice = resolve(name, self.kind).Config.model_json_schema()
             choice = _inlined(choice, choice.pop("$defs", {}))
-            choice["properties"]["use"] = {"enum": sorted({name, name.replace("_", "-")}), "title": "Use"}
+            spellings = {"enum": sorted({name, name.replace("_", "-")})}
+            choice["properties"]["use"] = {**spellings, "title": "Use"}
             choice["title"] = name
-            choices.append(choice)
-        if self.series:
-            of = next(choice for choice in choices if choice["title"] == self.series)["properties"]["of"]
-            choices.append({**of, "title": f"several: {self.series}"})
-        own = {"type": "object", "properties": {"use": {"type": "string", "pattern": ":"}}, "required": ["use"]}
-        return {"anyOf": [*choices, own, {"enum": names}]}
+            cases.append({"if": {"type": "object", "properties": {"use": spellings}, "required": ["use"]}, "then": choice})
+            if name == self.series:
+                cases.append({"if": {"type": "array"}, "then": choice["properties"]["of"]})
+        return {"type": ["object", "string", *(["array"] if self.series else [])], "allOf": cases}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any], within: tuple[str, ...] = ()) -> Any:

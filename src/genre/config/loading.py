@@ -53,14 +53,37 @@ def load_run_config(folder: Path) -> GenreConfig:
     return parse_config(tree, file, check_files=False)
 
 
+def _partial(schema: Any) -> Any:
+    """A schema by which nothing has to be there, and anything may be null; what an `if` asks stays as it is."""
+    if not isinstance(schema, dict):
+        return schema
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties", "$defs"):
+            found[key] = {name: _partial(below) for name, below in value.items()}
+        elif key in ("items", "additionalProperties", "then"):
+            found[key] = _partial(value)
+        elif key in ("allOf", "oneOf", "prefixItems"):
+            found[key] = [_partial(below) for below in value]
+        elif key == "anyOf":  # of one, it is that one, about which more can be said than that none fits
+            several = [_partial(below) for below in value if below != {"type": "null"}]
+            found |= several[0] if len(several) == 1 else {"anyOf": several}
+        elif key == "type":
+            found[key] = list(dict.fromkeys([*([value] if isinstance(value, str) else value), "null"]))
+        elif key in ("enum", "const"):
+            found["enum"] = [*([value] if key == "const" else value), None]
+        elif key != "required":
+            found[key] = value
+    return found
+
+
 def dump_config(config: GenreConfig) -> str:
     """The resolved configuration as YAML, with every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of the configuration, for editors."""
-    schema = GenreConfig.model_json_schema(mode="validation")
-    schema["required"] = [name for name in schema["required"] if name != "name"]
+    """JSON Schema of a configuration file, for editors. It may extend another: nothing is required, and null removes a key."""
+    schema: dict[str, Any] = _partial(GenreConfig.model_json_schema(mode="validation"))
     schema["properties"]["extends"] = {"type": "string", "description": "A YAML file that this one changes."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
