@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,35 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(shop: Path, yaml_of_shop: Pat
     said = genre(*words, cwd=shop, code=1)
     assert says in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ("rank/transitions/state.safetensors", "state.safetensors is damaged"),
+        ("embed/text/item_vectors.safetensors", "item_vectors.safetensors is damaged"),
+        ("embed/text/transform.safetensors", "transform.safetensors is damaged"),
+        ("rank/transitions/manifest.json", "manifest.json is damaged"),
+    ],
+)
+def test_a_truncated_file_is_named_with_what_to_do(small_run: Run, tmp_path: Path, broken: str, says: str) -> None:
+    file = shutil.copytree(small_run.folder, tmp_path / "run") / broken
+    file.write_bytes(file.read_bytes()[:20])
+    said = genre("recommend", "run", "--user", "u1", "--ranker", "transitions", cwd=tmp_path, code=1)
+    assert says in said and f"delete {Path('run') / Path(broken).parent}" in said
+    assert "Traceback" not in said
+
+
+def test_a_folder_in_a_files_place_is_named(small_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    for words in (("report", small_run.folder), ("recommend", small_run.folder, "--all-users")):
+        said = genre(*words, "--out", "taken", cwd=tmp_path, code=1)
+        assert "error taken: is a directory" in said
+
+
+def test_the_trace_is_shown_where_it_is_asked_for_before_the_command_or_after(tmp_path: Path) -> None:
+    for words in (("--debug", "report", "nothing"), ("report", "nothing", "--debug")):
+        assert "Traceback" in genre(*words, cwd=tmp_path, code=1)
 
 
 def test_recommend_asks_for_whom(shop: Path, small_run: Run) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -71,7 +72,19 @@ class Component:
         """Restore from a folder; a component that contains others overrides this beside `save`."""
         file = folder / "state.safetensors"
         if file.is_file():
-            self.restore(load_file(file))
+            self.restore(load_arrays(file))
+
+
+def load_arrays(file: Path) -> Arrays:
+    """The arrays of a safetensors file.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}); delete {file.parent} and make it again") from error
 
 
 C = TypeVar("C", bound=Component)

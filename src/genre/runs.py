@@ -71,12 +71,16 @@ class Run:
 
         Raises:
             FileNotFoundError: it has not run.
+            ValueError: what it says cannot be read.
         """
         file = self.folder / stage / "manifest.json"
         if not file.is_file():
             done = ", ".join(self.stages()) or "none"
             raise FileNotFoundError(f"{self.folder}: stage {stage!r} has not run (finished: {done}). Run it with: genre run")
-        return Manifest(**json.loads(file.read_text()))
+        try:
+            return Manifest(**json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}); delete {file.parent} and do the stage again with: genre run") from error
 
     def _check_inputs(self, stage: str) -> None:
         made_from = self.manifest(stage).inputs

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import BeforeValidator, PositiveInt, ValidationInfo
-from safetensors.numpy import load_file
 
+from genre.component import load_arrays
 from genre.data.readers.paths import placed
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
@@ -149,7 +149,7 @@ def locate(model: str) -> tuple[Path, Path]:
 
 def read_table(file: Path, unknown: int | None) -> Table:
     """The table in a safetensors file, with model2vec's token weights and shared rows where it has them."""
-    tensors: dict[str, npt.NDArray[Any]] = load_file(file)
+    tensors: dict[str, npt.NDArray[Any]] = load_arrays(file)
     name = next((name for name in TENSORS if name in tensors), None)
     if name is None:
         raise ValueError(f"encoder static: {file} has no table called {' or '.join(TENSORS)}, only {', '.join(sorted(tensors))}")
