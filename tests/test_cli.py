@@ -142,10 +142,10 @@ def test_a_truncated_file_is_named_with_what_to_do(small_run: Run, tmp_path: Pat
 
 
 def test_a_folder_in_a_files_place_is_named(small_run: Run, tmp_path: Path) -> None:
-    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken.parquet").mkdir()
     for words in (("report", small_run.folder), ("recommend", small_run.folder, "--all-users")):
-        said = genre(*words, "--out", "taken", cwd=tmp_path, code=1)
-        assert "error taken: is a directory" in said
+        said = genre(*words, "--out", "taken.parquet", cwd=tmp_path, code=1)
+        assert "error taken.parquet: is a directory" in said
 
 
 def test_the_trace_is_shown_where_it_is_asked_for_before_the_command_or_after(tmp_path: Path) -> None:
@@ -153,8 +153,26 @@ def test_the_trace_is_shown_where_it_is_asked_for_before_the_command_or_after(tm
         assert "Traceback" in genre(*words, cwd=tmp_path, code=1)
 
 
-def test_recommend_asks_for_whom(shop: Path, small_run: Run) -> None:
-    assert "for whom?" in genre("recommend", small_run.folder, cwd=shop, code=1)
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "for whom?"),
+        (("--user", ""), "--user is empty"),
+        (("--user", "u1", "--out", "recs.parquet"), "--out is where --all-users writes"),
+        (("--all-users", "--user", "u1", "--explain"), "--all-users knows no --user and no --explain"),
+        (("--all-users", "--history", "i1"), "--all-users knows no --history"),
+        (("--all-users", "--exclude", "i1"), "--all-users knows no --exclude"),
+        (("--all-users", "--out", "recs.csv"), "recs.csv: lists of everybody are Parquet; name the file recs.parquet"),
+    ],
+)
+def test_recommend_drops_nothing_it_is_given(tmp_path: Path, small_run: Run, words: tuple[str, ...], says: str) -> None:
+    assert says in genre("recommend", small_run.folder, *words, cwd=tmp_path, code=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_whom_nobody_knows_is_told_in_one_line_above_a_list(small_run: Run, tmp_path: Path) -> None:
+    lines = genre("recommend", small_run.folder, "--user", "somebody-with-a-long-name", cwd=tmp_path).splitlines()
+    assert lines[:2] == ["somebody-with-a-long-name: nobody we know, so no history", "for somebody-with-a-long-name"]
 
 
 def test_the_schema_is_json(shop: Path) -> None:

@@ -47,9 +47,12 @@ def print_ladder(climbed: Ladder) -> None:
 
 
 def print_list(title: str, rows: Sequence[Sequence[str | None]], header: Sequence[str]) -> None:
-    """A table under its title."""
+    """A table under its title, or the title alone where there is nothing to list."""
+    out.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
+    if not rows:
+        return
     columns = [Column(escape(name), no_wrap=i == 0) for i, name in enumerate(header)]  # a rung's or an item's name is never cut
-    table = Table(*columns, title=escape(title), title_justify="left", title_style="bold", header_style="dim")
+    table = Table(*columns, header_style="dim")
     for row in rows:
         table.add_row(*(escape(cell or "") for cell in row))
     out.print(table, highlight=False)
