@@ -17,15 +17,17 @@ import pytest
 import yaml
 
 from genre.data.synthetic import World, WorldConfig
+from genre.evaluation.ladder import signed
+from genre.reporting import ladder
 from genre.runs import Run
 
-ENVIRONMENT = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
-def genre(*words: object, cwd: Path, code: int = 0) -> str:
+def genre(*words: object, cwd: Path, code: int = 0, columns: int = 160) -> str:
     """What a command prints, errors included."""
     command = [sys.executable, "-m", "genre.cli", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT | {"COLUMNS": str(columns)})
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -122,6 +124,23 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(shop: Path, yaml_of_shop: Pat
     said = genre(*words, cwd=shop, code=1)
     assert says in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_no_figure_of_the_ladder_is_cut_in_a_narrow_terminal(small_run: Run, tmp_path: Path, columns: int) -> None:
+    climbed = ladder([small_run.folder])
+    said = genre("report", small_run.folder, "--out", "page.html", cwd=tmp_path, columns=columns)
+    lines = said.splitlines()
+    assert lines[0] == climbed.caption()
+    assert "…" not in said
+    assert "ndcg@10" in said and "difference" in said
+    for rung in climbed.rungs:
+        line = next(line for line in lines if f" {rung.name} " in line)
+        assert len(line) <= columns
+        assert str(rung.metrics["ndcg@10"]) in line
+        assert not rung.gains or signed(rung.gains["ndcg@10"]) in line
+    left_out = {80: "left out at 80 columns: CPU s, seconds, peak MB", 100: "left out at 100 columns: CPU s", 160: ""}
+    assert left_out[columns] in said and (columns < 160) == ("left out" in said)
 
 
 @pytest.mark.parametrize(
