@@ -124,7 +124,7 @@ def test_a_list_of_policies_is_a_chain(tmp_path: Path) -> None:
         ("data.repeat=true", "data.repeat: unknown key; did you mean 'repeats'?"),
         ("rankers.popularity.half_life=3", "rankers.popularity.half_life: unknown key; did you mean 'half_life_days'?"),
         ("rankers.popularity.use=popularty", "rankers.popularity: no ranker called 'popularty'; did you mean 'popularity'?"),
-        ("data.split.use=never", "data.split: no split called 'never'"),
+        ("data.split.use=never", "data.split: no split called 'never'. Built in: "),
         ("data.split.cold_items=1.5", "data.split.cold_items: input should be less than 1, not 1.5"),
         ("seed=-1", "seed: input should be greater than or equal to 0, not -1"),
         ("serve=best", "serve names the ranker 'best', but there is popularity"),

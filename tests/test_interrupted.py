@@ -29,6 +29,25 @@ def test_old_rankers_never_meet_new_indices(halfway: Run) -> None:
         list(pipeline.measure(halfway.folder))
 
 
+def test_a_ranker_that_left_the_configuration_is_kept_and_told_of(
+    small_run: Run, small_yaml: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(shutil.copytree(small_run.folder, tmp_path / "run"))
+    caplog.set_level("INFO")
+    genre.run(small_yaml, folder=run.folder)
+    assert "no longer in the configuration" not in caplog.text
+    genre.run(small_yaml, ["rankers.blend=null"], folder=run.folder)
+    assert "rank/blend: no longer in the configuration" in caplog.text
+    assert run.path("rank/blend").is_dir()
+
+
+def test_whoever_may_read_a_manifest_may_read_the_arrays_beside_it(small_run: Run) -> None:
+    for stage in small_run.stages():
+        folder = small_run.path(stage)
+        assert {file.stat().st_mode for file in folder.rglob("*.safetensors")} <= {(folder / "manifest.json").stat().st_mode}
+    assert list(small_run.folder.rglob("*.safetensors"))
+
+
 BROKEN = """
 from genre import Ranker
 

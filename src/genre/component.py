@@ -106,7 +106,7 @@ def resolve(name: str, kind: type[C]) -> type[C]:
     target = names.get(name.replace("-", "_"), names.get(name, name))
     if ":" not in target:
         close = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         raise ValueError(f"no {kind.kind} called {name!r}{hint} Built in: {', '.join(sorted(names))}. Your own: module:Class")
     module, _, attribute = target.partition(":")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,6 +46,8 @@ from genre.runs import VERSION, Run
 from genre.starting import ranker_of, start_of
 from genre.types import Training
 from genre.writing import whole
+
+log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
 CHOSEN_FINETUNE = "/finetune"
@@ -96,6 +99,11 @@ def run(
             report([run.folder], run.folder / "report.html")
         if config.surfaces:
             publish(config, run, force)
+    ours = {*(f"embed/{name}" for name in config.encoders), *(f"rank/{name}" for name in config.rankers)}
+    if others := [stage for stage in run.stages() if stage.startswith(("embed/", "rank/")) and stage not in ours]:
+        log.info(
+            "%s: %s: no longer in the configuration; kept in case you go back, delete what you need no more", run.folder, ", ".join(others)
+        )
     return run
 
 

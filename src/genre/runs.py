@@ -144,6 +144,8 @@ class Run:
         for scratch in ("fingerprint", "meter.json"):
             (partial / scratch).unlink()
         (partial / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+        for file in partial.rglob("*.safetensors"):  # made for their owner alone; whoever may read the manifest may read them
+            file.chmod((partial / "manifest.json").stat().st_mode)
         # The old folder steps aside first, since a rename cannot replace one that has files in it.
         old = target.with_name(f".{target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
