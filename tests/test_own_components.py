@@ -164,6 +164,13 @@ def test_they_are_found_beside_the_yaml_from_another_folder(own: Path) -> None:
     assert done.stdout.strip() == "0.5"
 
 
+def test_a_finished_run_finds_them_from_another_folder(own: Path) -> None:
+    run = genre.run(own / "own.yaml", folder=own / "elsewhere" / "run")
+    code = "import genre, sys; print(genre.Recommender.load(sys.argv[1]).recommend('p1', n=1)[0].rank)"
+    done = subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=False, cwd="/")
+    assert done.stdout.strip() == "1", done.stderr
+
+
 def test_a_broken_promise_is_named() -> None:
     class Sloppy(Policy):
         def select(self, candidates, n, rng):  # type: ignore[no-untyped-def]

@@ -10,8 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from genre.config.explaining import explain
-from genre.config.merging import ConfigError, merge, parse_override, read_tree
+from genre.config.merging import ConfigError, look_beside, merge, parse_override, read_tree
 from genre.config.tree import GenreConfig
+from genre.runs import Run
 
 
 def load_config(file: str | Path, overrides: Iterable[str] = ()) -> GenreConfig:
@@ -50,6 +51,12 @@ def load_run_config(folder: Path) -> GenreConfig:
     if not file.is_file():
         raise FileNotFoundError(f"{folder} is not a run: it has no config.yaml. Make one with: genre run NAME.yaml")
     tree = read_tree(file)
+    run = Run(folder)
+    own = {Path(source) for stage in run.stages() for source in run.manifest(stage).inputs if source.endswith(".py")}
+    for code in sorted(own):  # where they were when the run was made
+        while (code.parent / "__init__.py").is_file():
+            code = code.parent
+        look_beside(code)
     return parse_config(tree, file, check_files=False)
 
 

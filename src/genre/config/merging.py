@@ -51,11 +51,11 @@ def read_tree(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is not None:
         below = file.parent / str(base)
         tree = merge(written(read_tree(below, (*seen, file.resolve())), below.parent), tree)
-    _look_beside(file)
+    look_beside(file)
     return tree
 
 
-def _look_beside(file: Path) -> None:
+def look_beside(file: Path) -> None:
     """A user's own components live beside the YAML, and beside what it extends."""
     beside = str(file.resolve().parent)
     if beside not in sys.path:
