@@ -105,7 +105,7 @@ def test_a_rung_costs_what_its_model_cost(tiny_causal: Path, tmp_path: Path) -> 
         (["finetune.objective.use=next"], "no objective called 'next'"),
         (["finetune.objective.fresher=3"], "finetune.objective.fresher: unknown key; did you mean 'fresh'"),
         (["pretrain.scratch.head=3"], "pretrain.scratch.head: unknown key; did you mean 'heads'"),
-        (["finetune.model=/no/where"], "finetune: model '/no/where' is not a folder"),
+        (["finetune.model=/no/where"], "finetune.model: model '/no/where' is not a folder"),
         (["encoders.tuned.model=/no/where"], "model '/no/where' is not a folder"),
     ],
 )
