@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
+import genre
 from genre.pipeline import check
+from genre.runs import Run
 
 
 def found(folder: Path, **data: object) -> set[str]:
@@ -37,3 +40,25 @@ def test_users_with_one_purchase_are_named_where_purchases_are_what_counts(tmp_p
 
 def test_nothing_that_counts_is_an_error_in_words(tmp_path: Path) -> None:
     assert found(tmp_path, events=["like"]) == {"empty"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("evaluate.category=zzz", "evaluate.category names the column 'zzz'; the items have item_idx, item_id, title"),
+        ("encoders.text.text='{zzz}'", "encoders.text names the column 'zzz'; the items have"),
+        ("encoders.facts={use: attributes, columns: [category, zzz]}", "encoders.facts names the column 'zzz'; the items have"),
+        ("policy={use: calibrated, attribute: zzz}", "policy names the column 'zzz'; the items have"),
+        ("surfaces.home.policy={use: calibrated, attribute: zzz}", "surfaces.home.policy names the column 'zzz'; the items have"),
+        ("data.text='{zzz}'", "data.text: .*there is no column 'zzz'.* The items have item_idx, item_id, title"),
+        ("data.events=[veiw]", r"no interaction is left: .* look at data.events \(there is click\)"),
+        ("data.title=zzz", "data.title names the column 'zzz'; the items have"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_with_its_path_before_anything_is_learnt(
+    small_yaml: Path, tmp_path: Path, change: str, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        genre.run(small_yaml, [change], folder=tmp_path / "run")
+    assert set(Run(tmp_path / "run").stages()) <= {"prepare"}
+    assert not (tmp_path / "run" / "config.yaml").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +17,17 @@ import pytest
 import yaml
 
 from genre.data.synthetic import World, WorldConfig
+from genre.evaluation.ladder import signed
+from genre.reporting import ladder
 from genre.runs import Run
 
-ENVIRONMENT = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
-def genre(*words: object, cwd: Path, code: int = 0) -> str:
+def genre(*words: object, cwd: Path, code: int = 0, columns: int = 160) -> str:
     """What a command prints, errors included."""
     command = [sys.executable, "-m", "genre.cli", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT | {"COLUMNS": str(columns)})
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -73,7 +76,11 @@ def test_from_a_csv_to_lists_in_five_commands(shop: Path, yaml_of_shop: Path) ->
     assert pl.read_parquet(shop / "recs.parquet").columns == ["user_id", "item_id", "rank", "score"]
     assert re.search(r"popularity +ndcg@10 0\.\d{4} ±0\.\d+ \(.*validation, full ranking", genre("evaluate", "runs/shop", cwd=shop))
 
-    genre("run", "shop.yaml", "data.split.use=none", *quick, cwd=shop)
+    page = (shop / "runs" / "shop" / "report.html").read_bytes()
+    said = genre("run", "shop.yaml", "data.split.use=none", *quick, cwd=shop)
+    assert "ndcg" not in said and "report.html tells of the run that was evaluated before" in said
+    assert "nothing is left to judge it on" in genre("report", "runs/shop", cwd=shop, code=1)
+    assert (shop / "runs" / "shop" / "report.html").read_bytes() == page
     dataset = json.loads((shop / "runs" / "shop" / "prepare" / "summary.json").read_text())
     assert dataset["parts"]["train"] == dataset["interactions"]
     assert "learnt from everything (data.split.use=none), so nothing is left to judge by" in genre(
@@ -122,8 +129,72 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(shop: Path, yaml_of_shop: Pat
     assert "Traceback" not in said
 
 
-def test_recommend_asks_for_whom(shop: Path, small_run: Run) -> None:
-    assert "for whom?" in genre("recommend", small_run.folder, cwd=shop, code=1)
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_no_figure_of_the_ladder_is_cut_in_a_narrow_terminal(small_run: Run, tmp_path: Path, columns: int) -> None:
+    climbed = ladder([small_run.folder])
+    said = genre("report", small_run.folder, "--out", "page.html", cwd=tmp_path, columns=columns)
+    lines = said.splitlines()
+    assert lines[0] == climbed.caption()
+    assert "…" not in said
+    assert "ndcg@10" in said and "difference" in said
+    for rung in climbed.rungs:
+        line = next(line for line in lines if f" {rung.name} " in line)
+        assert len(line) <= columns
+        assert str(rung.metrics["ndcg@10"]) in line
+        assert not rung.gains or signed(rung.gains["ndcg@10"]) in line
+    left_out = {80: "left out at 80 columns: CPU s, seconds, peak MB", 100: "left out at 100 columns: CPU s", 160: ""}
+    assert left_out[columns] in said and (columns < 160) == ("left out" in said)
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ("rank/transitions/state.safetensors", "state.safetensors is damaged"),
+        ("embed/text/item_vectors.safetensors", "item_vectors.safetensors is damaged"),
+        ("embed/text/transform.safetensors", "transform.safetensors is damaged"),
+        ("rank/transitions/manifest.json", "manifest.json is damaged"),
+    ],
+)
+def test_a_truncated_file_is_named_with_what_to_do(small_run: Run, tmp_path: Path, broken: str, says: str) -> None:
+    file = shutil.copytree(small_run.folder, tmp_path / "run") / broken
+    file.write_bytes(file.read_bytes()[:20])
+    said = genre("recommend", "run", "--user", "u1", "--ranker", "transitions", cwd=tmp_path, code=1)
+    assert says in said and f"delete {Path('run') / Path(broken).parent}" in said
+    assert "Traceback" not in said
+
+
+def test_a_folder_in_a_files_place_is_named(small_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken.parquet").mkdir()
+    for words in (("report", small_run.folder), ("recommend", small_run.folder, "--all-users")):
+        said = genre(*words, "--out", "taken.parquet", cwd=tmp_path, code=1)
+        assert "error taken.parquet: is a directory" in said
+
+
+def test_the_trace_is_shown_where_it_is_asked_for_before_the_command_or_after(tmp_path: Path) -> None:
+    for words in (("--debug", "report", "nothing"), ("report", "nothing", "--debug")):
+        assert "Traceback" in genre(*words, cwd=tmp_path, code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "for whom?"),
+        (("--user", ""), "--user is empty"),
+        (("--user", "u1", "--out", "recs.parquet"), "--out is where --all-users writes"),
+        (("--all-users", "--user", "u1", "--explain"), "--all-users knows no --user and no --explain"),
+        (("--all-users", "--history", "i1"), "--all-users knows no --history"),
+        (("--all-users", "--exclude", "i1"), "--all-users knows no --exclude"),
+        (("--all-users", "--out", "recs.csv"), "recs.csv: lists of everybody are Parquet; name the file recs.parquet"),
+    ],
+)
+def test_recommend_drops_nothing_it_is_given(tmp_path: Path, small_run: Run, words: tuple[str, ...], says: str) -> None:
+    assert says in genre("recommend", small_run.folder, *words, cwd=tmp_path, code=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_whom_nobody_knows_is_told_in_one_line_above_a_list(small_run: Run, tmp_path: Path) -> None:
+    lines = genre("recommend", small_run.folder, "--user", "somebody-with-a-long-name", cwd=tmp_path).splitlines()
+    assert lines[:2] == ["somebody-with-a-long-name: nobody we know, so no history", "for somebody-with-a-long-name"]
 
 
 def test_the_schema_is_json(shop: Path) -> None:

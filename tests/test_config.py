@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,53 @@ def test_extends_changes_a_base_and_changes_come_last(tmp_path: Path) -> None:
     assert (config.seed, config.data.repeats, config.data.reader.use) == (3, True, "synthetic")
 
 
+def test_every_path_starts_at_the_file_that_names_it_though_another_extends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_causal: Path
+) -> None:
+    base, child, elsewhere = (tmp_path / name for name in ("base", "child", "elsewhere"))
+    for folder in (base, child, elsewhere):
+        folder.mkdir()
+    monkeypatch.chdir(elsewhere)
+    shutil.copytree(tiny_causal, base / "lm")
+    for name in ("events.csv", "wv/tokenizer.json", "wv/model.safetensors", "ask.j2"):
+        (base / name).parent.mkdir(exist_ok=True)
+        (base / name).write_text("user,item\n=== user ===\nask")
+    (base / "mine_beside_base.py").write_text("from genre import Policy\n\n\nclass Mine(Policy):\n    pass\n")
+    reader = {"use": "files", "events": "events.csv", "columns": {"user": "user", "item": "item"}}
+    tree = MINIMAL | {
+        "data": {"reader": reader},
+        "encoders": {"w": {"use": "static", "model": "wv"}, "lm": {"use": "language_model", "model": "lm"}},
+        "finetune": {"model": "../base/lm"},
+        "policy": "mine_beside_base:Mine",
+        "enrich": {"generator": {"use": "local", "model": "lm"}, "cache": "calls.sqlite", "items": {"prompt": "ask.j2"}},
+    }
+    write(base, tree, "base.yaml")
+    write(child, {"extends": "../base/base.yaml", "rankers": {"content": {"use": "content", "content": ["w"]}}}, "child.yaml")
+    code = "import sys, genre; from genre.config import dump_config; print(dump_config(genre.load_config(sys.argv[1])))"
+    for file in (base / "base.yaml", child / "child.yaml"):
+        done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found = yaml.safe_load(done.stdout)
+        assert found["encoders"]["w"]["model"] == str(base / "wv")
+        assert found["encoders"]["lm"]["model"] == found["finetune"]["model"] == found["enrich"]["generator"]["model"] == str(base / "lm")
+        assert found["data"]["reader"]["events"] == str(base / "events.csv")
+        assert found["enrich"]["items"]["prompt"] == str(base / "ask.j2")
+        assert found["enrich"]["cache"] == str(base / "calls.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "says"),
+    [
+        ({"use": "static", "model": "nowhere/wv"}, r"encoders\.w\.model: encoder static: model '.*/nowhere/wv' is not a folder"),
+        ({"use": "language_model", "model": "./nowhere"}, r"encoders\.w\.model: model '.*/nowhere' is not a folder"),
+    ],
+)
+def test_a_missing_model_is_found_at_load(tmp_path: Path, encoder: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(write(tmp_path, MINIMAL | {"encoders": {"w": encoder}}))
+    load_config(write(tmp_path, MINIMAL | {"encoders": {"w": {"use": "language_model", "model": "owner/on-the-hub"}}}))
+
+
 def test_extending_itself_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, {"extends": "b.yaml"}, "a.yaml")
     with pytest.raises(ConfigError, match="extends itself"):
@@ -74,7 +124,7 @@ def test_a_list_of_policies_is_a_chain(tmp_path: Path) -> None:
         ("data.repeat=true", "data.repeat: unknown key; did you mean 'repeats'?"),
         ("rankers.popularity.half_life=3", "rankers.popularity.half_life: unknown key; did you mean 'half_life_days'?"),
         ("rankers.popularity.use=popularty", "rankers.popularity: no ranker called 'popularty'; did you mean 'popularity'?"),
-        ("data.split.use=never", "data.split: no split called 'never'"),
+        ("data.split.use=never", "data.split: no split called 'never'. Built in: "),
         ("data.split.cold_items=1.5", "data.split.cold_items: input should be less than 1, not 1.5"),
         ("seed=-1", "seed: input should be greater than or equal to 0, not -1"),
         ("serve=best", "serve names the ranker 'best', but there is popularity"),
@@ -135,11 +185,22 @@ def test_the_schema_accepts_what_loads_and_refuses_what_does_not(small_yaml: Pat
     jsonschema.validate(tree, schema)
     for policy in ("mmr", {"use": "mmr", "diversity": 0.3}, [{"use": "long_tail"}, "plackett_luce"]):
         jsonschema.validate(merge(tree, {"policy": policy}), schema)
+    for file in sorted((Path(__file__).parent.parent / "configs").glob("*.yaml")):
+        jsonschema.validate(yaml.safe_load(file.read_text()), schema)
+    typo = merge(tree, {"rankers": {"hybrid": {"epoch": 3}}})
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(typo))
+    assert [(list(error.path), error.message) for error in errors] == [
+        (["rankers", "hybrid"], "Additional properties are not allowed ('epoch' was unexpected)")
+    ]
     broken_trees: list[dict[str, Any]] = [
         {"sed": 1},
         {"policy": [{"use": "mmr", "diversty": 0.3}]},
         {"rankers": {"a": {"use": "popularity", "half_life": 3}}},
         {"data": {"reader": {"use": "nothing"}}},
+        {"data": {"reader": "nothing"}},
+        {"data": {"repeats": "perhaps"}},
+        {"evaluate": {"cutoffs": [0]}},
+        {"finetune": {"model": "pretrain", "objective": {"use": "nothing"}}},
     ]
     for broken in broken_trees:
         with pytest.raises(jsonschema.ValidationError):
@@ -147,9 +208,6 @@ def test_the_schema_accepts_what_loads_and_refuses_what_does_not(small_yaml: Pat
 
 
 def test_importing_and_configuring_never_imports_torch(small_yaml: Path) -> None:
-    import subprocess
-    import sys
-
     code = "import sys, genre; genre.load_config(sys.argv[1]); print([m for m in ('torch', 'transformers', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code, str(small_yaml)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import genre
-from genre.component import build
+from genre.component import build, own_files
 from genre.data.readers import Reader
 from genre.encoders import Encoder
 from genre.policies import Policy
@@ -133,10 +133,42 @@ def test_a_run_uses_them_and_its_resolved_config_keeps_their_fields(own: Path) -
     assert recommender.recommend(history=["book 2"], n=4)[-1].item_id == "book 3"
 
 
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("mine", {"rank/own", "evaluate/own", "evaluate/policy"}),
+        ("letters", {"embed/letters", "rank/content", "evaluate/content", "evaluate/own", "evaluate/policy"}),
+        ("upside", {"evaluate/policy"}),
+    ],
+)
+def test_editing_a_component_does_its_stages_again_and_no_others(own: Path, file: str, stale: set[str]) -> None:
+    run = genre.run(own / "own.yaml", folder=own / "run")
+    before = {stage: run.manifest(stage).fingerprint for stage in run.stages()}
+    with (own / f"{file}.py").open("a") as code:
+        code.write("\n# Thought over.\n")
+    genre.run(own / "own.yaml", folder=own / "run")
+    assert {stage for stage in run.stages() if run.manifest(stage).fingerprint != before[stage]} == stale
+
+
+def test_a_component_within_a_component_counts_and_so_does_what_it_inherits_from(own: Path) -> None:
+    (own / "twice.py").write_text("import upside\n\n\nclass Twice(upside.UpsideDown):\n    pass\n")
+    config = genre.load_config(own / "own.yaml", ["policy={use: 'twice:Twice'}", "surfaces={home: {policy: {use: 'twice:Twice'}}}"])
+    assert {path.name for path in own_files(config.surfaces)} == {"twice.py", "upside.py"}
+    assert {path.name for path in own_files(config.data)} == {"club.py"}
+    assert own_files(config.rankers["content"]) == ()
+
+
 def test_they_are_found_beside_the_yaml_from_another_folder(own: Path) -> None:
     code = "import genre, sys; print(genre.load_config(sys.argv[1]).rankers['own'].smoothing)"
     done = subprocess.run([sys.executable, "-c", code, str(own / "own.yaml")], capture_output=True, text=True, check=True, cwd="/")
     assert done.stdout.strip() == "0.5"
+
+
+def test_a_finished_run_finds_them_from_another_folder(own: Path) -> None:
+    run = genre.run(own / "own.yaml", folder=own / "elsewhere" / "run")
+    code = "import genre, sys; print(genre.Recommender.load(sys.argv[1]).recommend('p1', n=1)[0].rank)"
+    done = subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=False, cwd="/")
+    assert done.stdout.strip() == "1", done.stderr
 
 
 def test_a_broken_promise_is_named() -> None:

@@ -125,12 +125,22 @@ def test_an_added_item_is_recommended_by_its_text(small_run: Run, ranker: str) -
         ({"n": 0}, "n is 0; a list has at least one item"),
         ({"history": ["nothing"]}, "history: there is no item 'nothing'"),
         ({"exclude": ["nothing"]}, "exclude: there is no item 'nothing'"),
+        ({"exclude": "0000001"}, r"exclude is a list of item ids; write exclude=\['0000001'\]"),
+        ({"history": "0000001"}, r"history is a list of item ids; write history=\['0000001'\]"),
         ({"text": "qqqqq"}, "text 'qqqqq' says nothing to any encoder"),
     ],
 )
 def test_what_cannot_be_served_says_why(recommender: Recommender, asked: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         recommender.recommend(**asked)  # type: ignore[arg-type]
+
+
+def test_one_id_is_no_list_of_users_and_a_csv_no_parquet(recommender: Recommender, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"write \['0000001'\]"):
+        recommender.recommend_batch("0000001")
+    with pytest.raises(ValueError, match=r"Parquet; name the file recs\.parquet"):
+        recommender.recommend_all(tmp_path / "recs.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_rung_can_be_asked(small_run: Run) -> None:

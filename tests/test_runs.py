@@ -92,6 +92,21 @@ def test_a_missing_stage_says_what_is_there(tmp_path: Path) -> None:
         run.path("rank/x")
 
 
+def test_a_stage_made_from_an_earlier_input_is_refused_however_far_below_it_lies(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.stage("prepare", 1, (), write_one)
+    run.stage("rank/a", None, ["prepare"], write_one)
+    run.stage("rank/b", None, ["rank/a"], write_one)
+    run.stage("evaluate/b", None, ["rank/b"], write_one)
+    run.stage("prepare", 2, (), write_one)
+    for stage in ("rank/a", "rank/b"):
+        with pytest.raises(RuntimeError, match=r"rank/a was made from an earlier prepare than is there now.*genre run"):
+            run.path(stage)
+    assert run.path("evaluate/b").is_dir()  # a record stays true
+    run.stage("prepare", 1, (), write_one)
+    assert run.path("rank/b").is_dir()
+
+
 def _killed(folder: Path) -> None:
     def work(partial: Path) -> None:
         (partial / "checkpoint").write_text("half")

@@ -138,6 +138,14 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         fit(tmp_path, nn.Linear(1, 1))
 
 
+def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
+    fit(tmp_path)
+    file = next(tmp_path.rglob("checkpoint.safetensors"))
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged .*delete it, and the training begins anew"):
+        fit(tmp_path)
+
+
 def test_nothing_to_train_on_and_a_loss_that_explodes_are_errors(tmp_path: Path) -> None:
     model = network()
     with pytest.raises(ValueError, match="nothing to train on"):

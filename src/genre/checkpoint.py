@@ -48,18 +48,19 @@ class Checkpoint:
         Raises:
             ValueError: it was written with other settings or for another network.
         """
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
         if not self.file.is_file():
             return Progress(), {}
-        with safe_open(self.file, framework="pt") as file:
-            header = json.loads(file.metadata()["genre"])
-            if header["settings"] != self.settings:
-                changed = sorted(k for k in self.settings | header["settings"] if self.settings.get(k) != header["settings"].get(k))
-                raise ValueError(
-                    f"{self.file} was written with other settings ({', '.join(changed)}): delete it, or train in another folder"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        try:
+            with safe_open(self.file, framework="pt") as file:
+                header = json.loads(file.metadata()["genre"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except SafetensorError as error:
+            raise ValueError(f"{self.file} is damaged ({error}): delete it, and the training begins anew") from error
+        if header["settings"] != self.settings:
+            changed = sorted(k for k in self.settings | header["settings"] if self.settings.get(k) != header["settings"].get(k))
+            raise ValueError(f"{self.file} was written with other settings ({', '.join(changed)}): delete it, or train in another folder")
         try:
             model.load_state_dict(_below(tensors, "model."))
         except RuntimeError as error:

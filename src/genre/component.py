@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -70,7 +72,19 @@ class Component:
         """Restore from a folder; a component that contains others overrides this beside `save`."""
         file = folder / "state.safetensors"
         if file.is_file():
-            self.restore(load_file(file))
+            self.restore(load_arrays(file))
+
+
+def load_arrays(file: Path) -> Arrays:
+    """The arrays of a safetensors file.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}); delete {file.parent} and make it again") from error
 
 
 C = TypeVar("C", bound=Component)
@@ -92,7 +106,7 @@ def resolve(name: str, kind: type[C]) -> type[C]:
     target = names.get(name.replace("-", "_"), names.get(name, name))
     if ":" not in target:
         close = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         raise ValueError(f"no {kind.kind} called {name!r}{hint} Built in: {', '.join(sorted(names))}. Your own: module:Class")
     module, _, attribute = target.partition(":")
     try:
@@ -106,6 +120,25 @@ def resolve(name: str, kind: type[C]) -> type[C]:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise ValueError(f"{name!r} is not a {kind.kind}: it must subclass genre's {kind.__name__}")
     return found
+
+
+def own_files(settings: Any) -> tuple[Path, ...]:
+    """The files of all components of a section of a configuration that are not genre's: when they change, its stage is stale."""
+    if isinstance(settings, BaseModel):
+        below = [value for _, value in settings]
+    elif isinstance(settings, dict):
+        below = list(settings.values())
+    else:
+        below = list(settings) if isinstance(settings, list | tuple) else []
+    found = dict.fromkeys(file for value in below for file in own_files(value))
+    if isinstance(settings, Component.Config):
+        named = [known(kind).get(settings.use.replace("-", "_"), settings.use) for kind in Component.__subclasses__()]
+        for module, _, attribute in (target.partition(":") for target in named if ":" in target and not target.startswith("genre.")):
+            for ancestor in getattr(importlib.import_module(module), attribute).__mro__:
+                file = getattr(sys.modules[ancestor.__module__], "__file__", None)
+                if file and ancestor.__module__.split(".")[0] not in sys.stdlib_module_names | {"genre"}:
+                    found[Path(file)] = None
+    return tuple(found)
 
 
 EXTRAS = {
@@ -173,19 +206,24 @@ class Chosen(Generic[C]):
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        choices: list[dict[str, Any]] = []
+        # By `use`, not one of many: a mistake is then told of the component that was meant.
         names = sorted(self.kind.builtins.keys() - set(self.without))
+        spelt = sorted({spelling for name in names for spelling in (name, name.replace("_", "-"))})
+        use = {"anyOf": [{"enum": spelt}, {"type": "string", "pattern": ":"}]}
+        cases: list[dict[str, Any]] = [
+            {"if": {"type": "string"}, "then": use},
+            {"if": {"type": "object"}, "then": {"properties": {"use": use}}},
+        ]
         for name in names:
             choice = resolve(name, self.kind).Config.model_json_schema()
             choice = _inlined(choice, choice.pop("$defs", {}))
-            choice["properties"]["use"] = {"enum": sorted({name, name.replace("_", "-")}), "title": "Use"}
+            spellings = {"enum": sorted({name, name.replace("_", "-")})}
+            choice["properties"]["use"] = {**spellings, "title": "Use"}
             choice["title"] = name
-            choices.append(choice)
-        if self.series:
-            of = next(choice for choice in choices if choice["title"] == self.series)["properties"]["of"]
-            choices.append({**of, "title": f"several: {self.series}"})
-        own = {"type": "object", "properties": {"use": {"type": "string", "pattern": ":"}}, "required": ["use"]}
-        return {"anyOf": [*choices, own, {"enum": names}]}
+            cases.append({"if": {"type": "object", "properties": {"use": spellings}, "required": ["use"]}, "then": choice})
+            if name == self.series:
+                cases.append({"if": {"type": "array"}, "then": choice["properties"]["of"]})
+        return {"type": ["object", "string", *(["array"] if self.series else [])], "allOf": cases}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any], within: tuple[str, ...] = ()) -> Any:

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from genre.component import build, resolve
-from genre.config import POLICY_RUNG, GenreConfig, dump_config, load_config, load_run_config
+from genre.component import Settings, build, own_files, resolve
+from genre.config import POLICY_RUNG, ConfigError, GenreConfig, dump_config, load_config, load_run_config
 from genre.data.checks import check as check_data
 from genre.data.checks import leaks
 from genre.data.dataset import Dataset, Part
+from genre.data.enriched import COLUMNS as SUMMARIES
 from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.findings import Finding
 from genre.data.impressions import training_impressions
@@ -42,16 +43,19 @@ from genre.llm.tuning_data import tuning_data
 from genre.policies import Policy
 from genre.progress import about
 from genre.rankers import Ranker
-from genre.reporting import report
+from genre.reporting import keep_cost, report
 from genre.runs import VERSION, Run
 from genre.starting import ranker_of, start_of
 from genre.types import Training
+from genre.writing import whole
 
 log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
 CHOSEN_FINETUNE = "/finetune"
 """Its place in chosen.json, which no ranker's name can be."""
+UNDER = "under"
+"""Beside each choice in chosen.json: the settings that it was made under."""
 
 
 def run(
@@ -74,8 +78,11 @@ def run(
         config = load_config(config, overrides)
     run = Run(folder or RUNS / config.name)
     with run.locked():
-        (run.folder / "config.yaml").write_text(dump_config(config))
+        if config.data.split.use == "none":  # before anything is trained
+            for name in [*config.rankers, *([CHOSEN_FINETUNE] if config.finetune else [])]:
+                chosen(config, run, name)
         prepare(config, run, force)
+        check_columns(config, run)
         enrich(config, run, force)
         pretrain(config, run, force)
         finetune(config, run, force)
@@ -83,6 +90,9 @@ def run(
             embed(config, run, name, force)
         for name in config.rankers:
             rank(config, run, name, force, start)
+        # Only now, and whole: a run that is stopped before leaves the file that tells of what is there.
+        with whole(run.folder / "config.yaml") as partial:
+            partial.write_text(dump_config(config))
         if config.data.split.use != "none":
             for name in config.rankers:
                 evaluate(config, run, name, force)
@@ -91,6 +101,11 @@ def run(
             report([run.folder], run.folder / "report.html")
         if config.surfaces:
             publish(config, run, force)
+    ours = {*(f"embed/{name}" for name in config.encoders), *(f"rank/{name}" for name in config.rankers)}
+    if others := [stage for stage in run.stages() if stage.startswith(("embed/", "rank/")) and stage not in ours]:
+        log.info(
+            "%s: %s: no longer in the configuration; kept in case you go back, delete what you need no more", run.folder, ", ".join(others)
+        )
     return run
 
 
@@ -102,10 +117,28 @@ def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
         settings = data.model_dump(exclude={"reader", "split"})
         prepare_data(reader, build(Split, data.split), folder, **settings)
 
-    run.stage("prepare", data.model_dump(mode="json"), (), work, files=reader.sources(), force=force)
+    run.stage("prepare", data.model_dump(mode="json"), (), work, files=[*reader.sources(), *own_files(data)], force=force)
     for each in Dataset.load(run.path("prepare")).checks:
         if each.level == "leak":
             log.warning("leak: %s; figures of this run promise more than will come true (genre check says what to do)", each.sentence)
+
+
+def check_columns(config: GenreConfig, run: Run) -> None:
+    """Every item column that later stages read is there; said before anything is learnt.
+
+    Raises:
+        ConfigError: with each that is not, where it is named, and what there is.
+    """
+    there = list(pl.read_parquet_schema(run.path("prepare") / "items.parquet"))
+    policies = {"policy": config.policy}
+    policies |= {f"surfaces.{name}.policy": surface.policy for name, surface in config.surfaces.items() if surface.policy}
+    named = [("evaluate.category", name) for name in [config.evaluate.category] if name]
+    named += [(f"encoders.{name}", column) for name, encoder in config.encoders.items() for column in encoder.attributes()]
+    named += [(path, column) for path, policy in policies.items() for column in policy.attributes()]
+    lacking = [(path, column) for path, column in named if column not in there and column not in SUMMARIES]
+    if lacking:
+        known = f"the items have {', '.join(there)}"
+        raise ConfigError("\n".join(f"{path} names the column {column!r}; {known}" for path, column in lacking))
 
 
 def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
@@ -118,7 +151,7 @@ def enrich(config: GenreConfig, run: Run, force: bool = False) -> None:
         dataset = Dataset.load(run.path("prepare"))
         enrich_data(dataset, settings, folder, run.folder / "calls.sqlite", Likeness(dataset.items), config.seed)
 
-    files = settings.generator.files()
+    files = [*settings.generator.files(), *own_files(settings)]
     run.stage("enrich", {"enrich": settings.decides(), "seed": config.seed}, ("prepare",), work, files, force)
 
 
@@ -142,10 +175,9 @@ def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
     settings = config.finetune
     if settings is None:
         return
-    chosen = read_chosen(run)
     everything = config.data.split.use == "none"
-    if everything and CHOSEN_FINETUNE in chosen:
-        settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen[CHOSEN_FINETUNE]})
+    if everything:
+        settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen(config, run, CHOSEN_FINETUNE)})
     own = settings.model == "pretrain"
 
     def work(folder: Path) -> None:
@@ -155,9 +187,10 @@ def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
         data = tuning_data(dataset, run.path("prepare"), not everything, config.seed)
         metrics = finetune_model(settings, where, dataset.items["text"].to_list(), data, folder)
         if not everything:
-            write_chosen(run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
+            write_chosen(config, run, CHOSEN_FINETUNE, {"epochs": metrics["epochs"]})
 
-    inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *(() if own else files_of(settings.model))]
+    inputs, files = ["prepare", *(["pretrain"] if own else [])], [*settings.objective.files(), *own_files(settings)]
+    files += [] if own else files_of(settings.model)
     run.stage("finetune", {"finetune": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
@@ -175,17 +208,16 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
         CatalogueEncoder(encoder, transform).save(folder, vectors_ND)
 
     inputs = ["prepare", *(["enrich"] if enriched else []), *config.encoders[name].stages()]
-    files = config.encoders[name].files()
+    files = [*config.encoders[name].files(), *own_files(config.encoders[name])]
     run.stage(f"embed/{name}", config.encoders[name].model_dump(mode="json"), inputs, work, files, force)
 
 
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: Path | None = None) -> None:
     """One ranker, learnt from the training interactions and the vectors and rankers it names, from a bundle's weights if one is given."""
     settings = config.rankers[name]
-    chosen = read_chosen(run)
     everything = config.data.split.use == "none"
-    if everything and name in chosen:
-        settings = type(settings).model_validate({**settings.model_dump(), **chosen[name]})
+    if everything:
+        settings = type(settings).model_validate({**settings.model_dump(), **chosen(config, run, name)})
 
     earlier = None if start is None else ranker_of(start, name)
     if not resolve(settings.use, Ranker).begins:
@@ -211,23 +243,67 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
         for file in folder.rglob("checkpoint.safetensors"):  # what a killed training needs, a finished one does not
             file.unlink()
         if not everything:
-            write_chosen(run, name, ranker.chosen())
+            write_chosen(config, run, name, ranker.chosen())
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in settings.encoders()), *(f"rank/{member}" for member in settings.members())]
     inputs += ["enrich"] if settings.synthetic else []
-    files = [*settings.files(), *([] if earlier is None else [earlier])]
+    files = [*settings.files(), *own_files(settings), *([] if earlier is None else [earlier])]
     run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
+def chosen(config: GenreConfig, run: Run, name: str) -> dict[str, Any]:
+    """What validation decided in this run for a ranker (or stage), but for what was set by hand since.
+
+    Raises:
+        ValueError: it was decided under other settings than these.
+    """
+    found = read_chosen(run).get(name, {})
+    now = _decides(config, name)
+    was = found.pop(UNDER, now)
+    path = {key: f"{_place(name)}.{key}" for key in found}
+    kept = {key: value for key, value in found.items() if was.get(path[key]) == now.get(path[key])}
+    changed = [each for each in now if each in was and was[each] != now[each] and each not in path.values()]
+    if kept and changed:
+        raise ValueError(
+            f"{run.folder}: validation chose {' and '.join(path[key] for key in kept)} under other settings than now "
+            f"({', '.join(changed)} changed). Run these with a split first, to choose anew, or set what was chosen yourself"
+        )
+    return kept
+
+
 def read_chosen(run: Run) -> dict[str, Any]:
-    """What validation decided in this run, by ranker (or stage)."""
+    """What validation decided in this run, by ranker (or stage), and under which settings."""
     file = run.folder / "chosen.json"
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def write_chosen(run: Run, name: str, settings: dict[str, Any]) -> None:
+def write_chosen(config: GenreConfig, run: Run, name: str, settings: dict[str, Any]) -> None:
     """What validation decided, for training on everything later."""
-    (run.folder / "chosen.json").write_text(json.dumps(read_chosen(run) | {name: settings}, indent=2) + "\n")
+    found = read_chosen(run) | {name: settings | {UNDER: _decides(config, name)}}
+    (run.folder / "chosen.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _place(name: str) -> str:
+    return "finetune" if name == CHOSEN_FINETUNE else f"rankers.{name}"
+
+
+def _decides(config: GenreConfig, name: str) -> dict[str, Any]:
+    """Every setting that a choice of validation depends on, by its path."""
+    sections: dict[str, Settings | None] = {}
+    waiting = [_place(name)]
+    while waiting:
+        kind, _, which = (path := waiting.pop()).partition(".")
+        section = getattr(config, kind)[which] if which else getattr(config, kind)
+        sections[path] = section
+        if kind == "rankers":
+            waiting += [*(f"rankers.{member}" for member in section.members()), *(f"encoders.{encoder}" for encoder in section.encoders())]
+        if kind == "encoders":
+            waiting += section.stages()
+        if kind == "finetune" and section.model == "pretrain":
+            waiting.append("pretrain")
+    return {
+        f"{path}.{key}": value for path, section in sections.items() if section for key, value in section.model_dump(mode="json").items()
+    }
 
 
 def content_of(run: Run, encoders: Iterable[str]) -> npt.NDArray[np.float32] | None:
@@ -243,6 +319,7 @@ def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> N
         dataset, ranker = Dataset.load(run.path("prepare")), Ranker.load(run.path(f"rank/{name}"))
         content = content_of(run, config.encoders)
         judge(config, run, dataset, ranker.score, content, "test", name, ranker.config.synthetic).save(folder)
+        keep_cost(run, f"rank/{name}", folder)
 
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{name}"]
     run.stage(f"evaluate/{name}", config.evaluate.model_dump(mode="json"), inputs, work, force=force)
@@ -256,10 +333,11 @@ def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
         ranker = Ranker.load(run.path(f"rank/{config.served}"))
         score = decided(build(Policy, config.policy), shelf_of(config, run, dataset), ranker.score, config, dataset.repeats)
         judge(config, run, dataset, score, content, "test", POLICY_RUNG, ranker.config.synthetic).save(folder)
+        keep_cost(run, f"rank/{config.served}", folder)
 
     settings = {"evaluate": config.evaluate.model_dump(mode="json"), "policy": config.policy.model_dump(mode="json"), "seed": config.seed}
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{config.served}"]
-    run.stage(f"evaluate/{POLICY_RUNG}", settings, inputs, work, force=force)
+    run.stage(f"evaluate/{POLICY_RUNG}", settings, inputs, work, own_files(config.policy), force)
 
 
 def judge(

@@ -110,7 +110,7 @@ class Recommender:
         query = self._query(user_id, history)
         asked = query if history is not None else self._as_asked(query, [user_id])
         scores_N = self._scores(asked, text)
-        banned = [self._index(item, "exclude") for item in exclude]
+        banned = self._indices(exclude, "exclude")
         if not self.config.data.repeats:
             banned.extend(query.seen.item_idx_E.tolist())
         rng = np.random.default_rng(seed)
@@ -131,12 +131,24 @@ class Recommender:
         return [Recommendation(ids[i], place, float(counts[i]), titles[i]) for place, i in enumerate(items[:n].tolist(), 1)]
 
     def recommend_batch(self, user_ids: Sequence[str], n: int = 10) -> pl.DataFrame:
-        """Lists for many users: `user_id, item_id, rank, score`."""
+        """Lists for many users: `user_id, item_id, rank, score`.
+
+        Raises:
+            ValueError: one id, where there should be a list of them.
+        """
+        if isinstance(user_ids, str):
+            raise ValueError(f"user_ids is a list of user ids; write [{user_ids!r}]")
         frames = list(self._batches(user_ids, n))
         return pl.concat(frames) if frames else pl.DataFrame(schema=RECOMMENDED)
 
     def recommend_all(self, out: str | Path, n: int = 10) -> int:
-        """Lists for every user of the run, streamed to a Parquet file that appears only when complete; returns its rows."""
+        """Lists for every user of the run, streamed to a Parquet file that appears only when complete; returns its rows.
+
+        Raises:
+            ValueError: the file's name promises another format.
+        """
+        if Path(out).suffix != ".parquet":
+            raise ValueError(f"{out}: lists of everybody are Parquet; name the file {Path(out).with_suffix('.parquet').name}")
         users, rows = self.dataset.users["user_id"].to_list(), 0
         schema = pl.DataFrame(schema=RECOMMENDED).to_arrow().schema
         with whole(Path(out)) as partial, pq.ParquetWriter(partial, schema) as writer:
@@ -180,15 +192,17 @@ class Recommender:
 
     def _query(self, user_id: str | None, history: Sequence[str] | None) -> Histories:
         if history is not None:
-            return Histories.of([[self._index(item, "history") for item in history]])
+            return Histories.of([self._indices(history, "history")])
         user = self._user_idx.get(str(user_id)) if user_id is not None else None
         return self.dataset.everything.take(np.array([user])) if user is not None else Histories.of([[]])
 
-    def _index(self, item_id: str, where: str) -> int:
-        index = self._item_idx.get(str(item_id))
-        if index is None:
-            raise ValueError(f"{where}: there is no item {item_id!r} in the catalogue")
-        return index
+    def _indices(self, item_ids: Iterable[str], where: str) -> list[int]:
+        if isinstance(item_ids, str):  # which is a sequence, too, of letters
+            raise ValueError(f"{where} is a list of item ids; write {where}=[{item_ids!r}]")
+        items = [str(item) for item in item_ids]
+        if missing := [item for item in items if item not in self._item_idx]:
+            raise ValueError(f"{where}: there is no item {missing[0]!r} in the catalogue")
+        return [self._item_idx[item] for item in items]
 
     def _scores(self, query: Histories, text: str | None) -> Floats:
         if text is None:

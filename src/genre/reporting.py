@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from genre.rankers import Ranker
 from genre.runs import Run
 
 EXAMPLES, LIST, HISTORY = 2, 10, 10
+COST = "cost.json"
 
 
 def ladder(folders: Sequence[Path]) -> Ladder:
@@ -40,9 +42,18 @@ def ladder(folders: Sequence[Path]) -> Ladder:
 
 
 def report(folders: Sequence[Path], file: Path) -> Ladder:
-    """One HTML page: the ladder as a table and a plot, cold items and users, data checks, lists of real users."""
-    climbed = ladder(folders)
+    """One HTML page: the ladder as a table and a plot, cold items and users, data checks, lists of real users.
+
+    Raises:
+        ValueError: the run was trained on everything since it was evaluated, or as `ladder` says.
+    """
     run, config = Run(folders[0]), load_run_config(folders[0])
+    if config.data.split.use == "none":
+        raise ValueError(
+            f"{run.folder} was trained on everything, so nothing is left to judge it on; "
+            f"{run.folder / 'report.html'} tells of the run that was evaluated before"
+        )
+    climbed = ladder(folders)
     dataset = Dataset.load(run.path("prepare"))
     results = {name: Result.load(run.path(f"evaluate/{name}")) for name in _rungs(run, config)}
     write_report(file, climbed, results, about(config, dataset) | enrichment(run), dataset.checks, examples(config, run, dataset))
@@ -62,6 +73,11 @@ def cost(run: Run, stage: str) -> tuple[float, float, float]:
     manifests = [run.manifest(name) for name in needed]
     took = max(m.peak_mb if m.rise_mb is None else m.rise_mb for m in manifests)
     return sum(m.seconds for m in manifests), sum(m.cpu_seconds for m in manifests), took
+
+
+def keep_cost(run: Run, stage: str, folder: Path) -> None:
+    """What a ranker cost, beside its figures: it may be trained anew, on everything, without being judged again."""
+    (folder / COST).write_text(json.dumps(cost(run, stage)) + "\n")
 
 
 def about(config: GenreConfig, dataset: Dataset) -> dict[str, str]:
@@ -119,4 +135,6 @@ def _rungs(run: Run, config: GenreConfig) -> list[str]:
 
 def _step(run: Run, config: GenreConfig, name: str) -> Step:
     ranker, label = (config.served, f"{config.served} + {config.policy.use}") if name == POLICY_RUNG else (name, name)
-    return Step(name, label, [Result.load(run.path(f"evaluate/{name}"))], *cost(run, f"rank/{ranker}"))
+    folder = run.path(f"evaluate/{name}")
+    spent = json.loads((folder / COST).read_text()) if (folder / COST).is_file() else cost(run, f"rank/{ranker}")
+    return Step(name, label, [Result.load(folder)], *spent)

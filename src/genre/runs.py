@@ -23,6 +23,8 @@ from genre.writing import whole
 log = logging.getLogger(__name__)
 
 VERSION = importlib.metadata.version("genre-rec")
+RECORDS = "evaluate/"
+"""Stages that tell what was, and stay true when their inputs are made anew: rankers were evaluated, and then trained on everything."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,44 @@ class Run:
         self.folder = folder
 
     def path(self, stage: str) -> Path:
-        """The folder of a finished stage.
+        """The folder of a finished stage, whose inputs are still what it was made from.
 
         Raises:
             FileNotFoundError: it has not run.
+            RuntimeError: an input was made anew since, as a run leaves it that was stopped halfway.
         """
-        if not (self.folder / stage / "manifest.json").is_file():
-            done = ", ".join(self.stages()) or "none"
-            raise FileNotFoundError(f"{self.folder}: stage {stage!r} has not run (finished: {done}). Run it with: genre run")
+        self._check_inputs(stage)
         return self.folder / stage
 
     def manifest(self, stage: str) -> Manifest:
-        """What a finished stage says of itself."""
-        return Manifest(**json.loads((self.path(stage) / "manifest.json").read_text()))
+        """What a finished stage says of itself.
+
+        Raises:
+            FileNotFoundError: it has not run.
+            ValueError: what it says cannot be read.
+        """
+        file = self.folder / stage / "manifest.json"
+        if not file.is_file():
+            done = ", ".join(self.stages()) or "none"
+            raise FileNotFoundError(f"{self.folder}: stage {stage!r} has not run (finished: {done}). Run it with: genre run")
+        try:
+            return Manifest(**json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}); delete {file.parent} and do the stage again with: genre run") from error
+
+    def _check_inputs(self, stage: str) -> None:
+        made_from = self.manifest(stage).inputs
+        if stage.startswith(RECORDS):
+            return
+        for source, fingerprint in made_from.items():
+            if not (self.folder / source / "manifest.json").is_file():  # a file of the user's
+                continue
+            if self.manifest(source).fingerprint != fingerprint:
+                raise RuntimeError(
+                    f"{self.folder}: {stage} was made from an earlier {source} than is there now; a run was stopped halfway. "
+                    "Let it finish with: genre run"
+                )
+            self._check_inputs(source)
 
     def stages(self) -> list[str]:
         """Finished stages, in the order they finished."""
@@ -119,6 +146,8 @@ class Run:
         for scratch in ("fingerprint", "meter.json"):
             (partial / scratch).unlink()
         (partial / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+        for file in partial.rglob("*.safetensors"):  # made for their owner alone; whoever may read the manifest may read them
+            file.chmod((partial / "manifest.json").stat().st_mode)
         # The old folder steps aside first, since a rename cannot replace one that has files in it.
         old = target.with_name(f".{target.name}.old")
         shutil.rmtree(old, ignore_errors=True)

@@ -9,6 +9,25 @@ from typing import Any
 import yaml
 
 
+class Written(str):
+    """A string of a YAML file that knows the file's folder: where a relative path begins, though another file extends this one."""
+
+    folder: Path
+
+
+def written(tree: Any, folder: Path) -> Any:
+    """A tree whose strings know their folder; those that know it already came from further away."""
+    if isinstance(tree, dict):
+        return {key: written(value, folder) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [written(value, folder) for value in tree]
+    if not isinstance(tree, str) or isinstance(tree, Written):
+        return tree
+    tree = Written(tree)
+    tree.folder = folder
+    return tree
+
+
 def read_mapping(file: Path, holds: str, error: type[ValueError]) -> dict[str, Any]:
     """What is in it.
 

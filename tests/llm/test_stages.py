@@ -78,6 +78,7 @@ def test_what_is_fresh_is_not_done_again_and_a_changed_stage_takes_those_after_i
 
 def test_for_production_it_is_tuned_on_everything_for_as_long_as_was_chosen(whole: tuple[Path, Run]) -> None:
     file, run = whole
+    genre.run(file, folder=run.folder)
     chosen = json.loads((run.folder / "chosen.json").read_text())["/finetune"]["epochs"]
     genre.run(file, ["data.split.use=none"], folder=run.folder)
     assert run.manifest("finetune").settings["finetune"]["epochs"] == chosen
@@ -104,7 +105,7 @@ def test_a_rung_costs_what_its_model_cost(tiny_causal: Path, tmp_path: Path) -> 
         (["finetune.objective.use=next"], "no objective called 'next'"),
         (["finetune.objective.fresher=3"], "finetune.objective.fresher: unknown key; did you mean 'fresh'"),
         (["pretrain.scratch.head=3"], "pretrain.scratch.head: unknown key; did you mean 'heads'"),
-        (["finetune.model=/no/where"], "finetune: model '/no/where' is not a folder"),
+        (["finetune.model=/no/where"], "finetune.model: model '/no/where' is not a folder"),
         (["encoders.tuned.model=/no/where"], "model '/no/where' is not a folder"),
     ],
 )

@@ -17,17 +17,22 @@ for part in (running, recommending, deciding, serving, experimenting, demonstrat
     app.add_typer(part.app)
 
 
+DEBUG = "--debug"
+
+
 def main() -> None:
     """Entry point: a mistake of the user's is one sentence, not a stack of frames."""
+    words = [word for word in sys.argv[1:] if word != DEBUG]
+    debug = len(words) < len(sys.argv) - 1  # before the command or after it
     try:
-        app()
-    except (ValueError, FileNotFoundError, RuntimeError, FileExistsError, PermissionError) as error:
-        if "--debug" in sys.argv:
+        app([DEBUG, *words] if debug else words)
+    except (ValueError, RuntimeError, OSError) as error:
+        if debug:
             raise
-        err.print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]error[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from error
     except ModuleNotFoundError as error:
-        if "--debug" in sys.argv or error.name is None or error.name.startswith("genre"):
+        if debug or error.name is None or error.name.startswith("genre"):
             raise
         from genre.component import install_hint
 
@@ -40,10 +45,17 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
+def _sentence(error: Exception) -> str:
+    """What is wrong; of the system's own errors the file first, not a number."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename2 or error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    return str(error)
+
+
 @app.callback(invoke_without_command=True)
 def common(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show the full trace of an error.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Log more, and show the full trace of an error.")] = False,
 ) -> None:
     """GENRE: train a recommender on your own text and clicks, and trust it in production.
 

@@ -25,7 +25,9 @@ def recommend(
     ranker: Annotated[str | None, typer.Option(help="Another rung than the one served.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say which event of the history each item rests on.")] = False,
     all_users: Annotated[bool, typer.Option("--all-users", help="Everybody's list, to a Parquet file.")] = False,
-    file: Annotated[Path, typer.Option("--out", help="Where --all-users writes: user_id, item_id, rank, score.")] = Path("recs.parquet"),
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Where --all-users writes: user_id, item_id, rank, score; recs.parquet by default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables.")] = False,
 ) -> None:
     """Lists for users of the run, for a stranger with a history, for a text, or for everybody.
@@ -36,8 +38,16 @@ def recommend(
     """
     from genre.recommender import Recommender, describe
 
+    others = {"--user": user, "--history": history, "--text": text, "--exclude": exclude, "--explain": explain, "--json": as_json}
+    if all_users and (given := [option for option, value in others.items() if value]):
+        raise ValueError(f"--all-users knows no {' and no '.join(given)}: it writes everybody's list, for -n and --ranker alone")
+    if file is not None and not all_users:
+        raise ValueError("--out is where --all-users writes; give both, or --json for the list of one user")
+    if user and not all(user):
+        raise ValueError("--user is empty; give an id, or --history for a stranger")
     recommender = Recommender.load(run, ranker)
     if all_users:
+        file = file or Path("recs.parquet")
         rows = recommender.recommend_all(file, n)
         out.print(f"wrote {rows:,} rows to {file}", highlight=False, soft_wrap=True)
         return
@@ -53,9 +63,8 @@ def recommend(
             continue
         if who is not None and past is None:
             seen = recommender.history(who)
-            print_list(
-                f"{who}: newest first" if seen else f"{who}: nobody we know, so no history", [[line.title] for line in seen], ["history"]
-            )
+            known = "newest first" if seen else "nobody we know, so no history"
+            print_list(f"{who}: {known}", [[line.title] for line in seen], ["history"])
         columns = ["", "recommended", "score", *(["why"] if explain else [])]
         rows_shown = [[str(line.rank), line.title, f"{line.score:.3f}", *([line.reason] if explain else [])] for line in found]
         print_list(f"for {who or text or history}", rows_shown, columns)

@@ -27,14 +27,18 @@ def run(
 
     For production, once the choices are made: `genre run shop.yaml data.split.use=none`
     """
+    from genre.config import load_run_config
     from genre.pipeline import run as run_pipeline
     from genre.reporting import ladder
 
     done = run_pipeline(config, changes or [], force=force)
-    report_file = done.folder / "report.html"
-    if (done.folder / "evaluate").is_dir():
+    said, page = f"run: {done.folder}", done.folder / "report.html"
+    if load_run_config(done.folder).data.split.use != "none":
         print_ladder(ladder([done.folder]))
-    out.print(f"run: {done.folder}" + (f"   report: {report_file}" if report_file.is_file() else ""), highlight=False, soft_wrap=True)
+        said += f"   report: {page}"
+    else:
+        said += f"   trained on everything{f'; {page} tells of the run that was evaluated before' if page.is_file() else ''}"
+    out.print(said, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from genre.config.explaining import explain
-from genre.config.merging import ConfigError, merge, parse_override, read_tree
+from genre.config.merging import ConfigError, look_beside, merge, parse_override, read_tree
 from genre.config.tree import GenreConfig
+from genre.runs import Run
 
 
 def load_config(file: str | Path, overrides: Iterable[str] = ()) -> GenreConfig:
@@ -26,7 +26,6 @@ def load_config(file: str | Path, overrides: Iterable[str] = ()) -> GenreConfig:
     tree.setdefault("name", file.stem)
     for override in overrides:
         tree = merge(tree, parse_override(override))
-    _look_beside(file)
     return parse_config(tree, file)
 
 
@@ -52,8 +51,37 @@ def load_run_config(folder: Path) -> GenreConfig:
     if not file.is_file():
         raise FileNotFoundError(f"{folder} is not a run: it has no config.yaml. Make one with: genre run NAME.yaml")
     tree = read_tree(file)
-    _look_beside(file)
+    run = Run(folder)
+    own = {Path(source) for stage in run.stages() for source in run.manifest(stage).inputs if source.endswith(".py")}
+    for code in sorted(own):  # where they were when the run was made
+        while (code.parent / "__init__.py").is_file():
+            code = code.parent
+        look_beside(code)
     return parse_config(tree, file, check_files=False)
+
+
+def _partial(schema: Any) -> Any:
+    """A schema by which nothing has to be there, and anything may be null; what an `if` asks stays as it is."""
+    if not isinstance(schema, dict):
+        return schema
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties", "$defs"):
+            found[key] = {name: _partial(below) for name, below in value.items()}
+        elif key in ("items", "additionalProperties", "then"):
+            found[key] = _partial(value)
+        elif key in ("allOf", "oneOf", "prefixItems"):
+            found[key] = [_partial(below) for below in value]
+        elif key == "anyOf":  # of one, it is that one, about which more can be said than that none fits
+            several = [_partial(below) for below in value if below != {"type": "null"}]
+            found |= several[0] if len(several) == 1 else {"anyOf": several}
+        elif key == "type":
+            found[key] = list(dict.fromkeys([*([value] if isinstance(value, str) else value), "null"]))
+        elif key in ("enum", "const"):
+            found["enum"] = [*([value] if key == "const" else value), None]
+        elif key != "required":
+            found[key] = value
+    return found
 
 
 def dump_config(config: GenreConfig) -> str:
@@ -62,15 +90,7 @@ def dump_config(config: GenreConfig) -> str:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of the configuration, for editors."""
-    schema = GenreConfig.model_json_schema(mode="validation")
-    schema["required"] = [name for name in schema["required"] if name != "name"]
+    """JSON Schema of a configuration file, for editors. It may extend another: nothing is required, and null removes a key."""
+    schema: dict[str, Any] = _partial(GenreConfig.model_json_schema(mode="validation"))
     schema["properties"]["extends"] = {"type": "string", "description": "A YAML file that this one changes."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _look_beside(file: Path) -> None:
-    """A user's own components live beside the YAML."""
-    beside = str(file.resolve().parent)
-    if beside not in sys.path:
-        sys.path.insert(0, beside)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from genre.yaml_files import read_mapping
+from genre.yaml_files import read_mapping, written
 
 
 class ConfigError(ValueError):
@@ -38,7 +39,7 @@ def _canonical(use: Any) -> str:
 
 
 def read_tree(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A file laid over what it extends; `seen` are the files that extend this one.
+    """A file laid over what it extends, whose paths stay relative to it; `seen` are the files that extend this one.
 
     Raises:
         ConfigError: a file is missing, no mapping, no YAML, or extends itself.
@@ -47,23 +48,18 @@ def read_tree(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ConfigError(f"{file}: extends itself, by way of {' -> '.join(map(str, seen))}")
     tree = read_mapping(file, "`data:` and `rankers:`", ConfigError)
     base = tree.pop("extends", None)
-    if base is None:
-        return tree
-    below = _anchor(read_tree(file.parent / str(base), (*seen, file.resolve())), (file.parent / str(base)).parent, file.parent)
-    merged: dict[str, Any] = merge(below, tree)
-    return merged
-
-
-def _anchor(tree: Any, origin: Path, here: Path) -> Any:
-    """Paths of an extended file stay relative to that file: its folder travels with the reader's section."""
-    if origin.resolve() == here.resolve() or not isinstance(tree, dict):
-        return tree
-    reader = tree.get("data", {}).get("reader") if isinstance(tree.get("data"), dict) else None
-    if isinstance(reader, dict):
-        for key, value in reader.items():
-            if key != "use" and isinstance(value, str) and (origin / value).exists():
-                reader[key] = str((origin / value).resolve())
+    if base is not None:
+        below = file.parent / str(base)
+        tree = merge(written(read_tree(below, (*seen, file.resolve())), below.parent), tree)
+    look_beside(file)
     return tree
+
+
+def look_beside(file: Path) -> None:
+    """A user's own components live beside the YAML, and beside what it extends."""
+    beside = str(file.resolve().parent)
+    if beside not in sys.path:
+        sys.path.insert(0, beside)
 
 
 def parse_override(override: str) -> dict[str, Any]:

@@ -42,9 +42,10 @@ def prepare(
     tables = reader.read(scratch)
     kept, left_out = interactions_of(tables.events, events, min_value)
     if kept.select(pl.len()).collect().item() == 0:
+        kinds = tables.events.select(pl.col("event").drop_nulls().unique().sort()).collect()["event"]
         raise ValueError(
             f"no interaction is left: {len(tables.rejected):,} rows were rejected, {sum(left_out.values()):,} left out {left_out or ''}; "
-            "look at data.events, data.min_value and data.reader.columns"
+            f"look at data.events (there is {', '.join(kinds.cast(pl.String)) or 'none'}), data.min_value and data.reader.columns"
         )
     disliked = disliked_of(tables.events, events, min_value)
     items = indexed(tables.items, kept, "item")
@@ -112,7 +113,10 @@ def indexed(table: pl.LazyFrame | None, events: pl.LazyFrame, who: str) -> pl.Da
 
 def _with_text(items: pl.DataFrame, template: str, title: str | None) -> pl.DataFrame:
     """The text that encoders read and the title that people see, beside the catalogue's own columns."""
-    text = render(items, template)
+    try:
+        text = render(items, template)
+    except ValueError as error:
+        raise ValueError(f"data.text: {error}") from error
     if title is not None and title not in items.columns:
         raise ValueError(f"data.title names the column {title!r}; the items have {', '.join(items.columns)}")
     shown = title or next((name for name in ("title", "name") if name in items.columns), None)

@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import PositiveInt
 
 from genre.component import Component
-from genre.data.text import Template
+from genre.data.text import Template, fields
 
 
 class Encoder(Component):
@@ -36,6 +36,10 @@ class Encoder(Component):
         text: Template | None = None
         """What it reads of an item, as a template over the catalogue's columns and, once items are summarised, `{llm_summary}` and
         `{llm_keywords}`; None reads data.text."""
+
+        def attributes(self) -> tuple[str, ...]:
+            """Item columns that it names: they have to be there."""
+            return tuple(fields(self.text or ""))
 
         def stages(self) -> tuple[str, ...]:
             """Stages of the run whose model it reads."""

@@ -54,6 +54,10 @@ class AttributesEncoder(Encoder):
                 return named
             return {name: {"kind": column} if isinstance(column, str) else column for name, column in named.items()}
 
+        def attributes(self) -> tuple[str, ...]:
+            """See Encoder.Config.attributes."""
+            return (*super().attributes(), *self.columns)
+
     config: Config
 
     def __init__(self, config: Config) -> None:

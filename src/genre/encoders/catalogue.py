@@ -12,8 +12,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from genre.component import load_arrays
 from genre.data.enriched import with_text
 from genre.encoders import Encoder
 from genre.encoders.transform import Transform
@@ -72,4 +73,5 @@ def load_vectors(folder: Path) -> npt.NDArray[np.float32]:
     """
     if not (folder / VECTORS).is_file():
         raise FileNotFoundError(f"{folder} holds no item vectors: {VECTORS} is missing")
-    return load_file(folder / VECTORS)["vectors"]
+    vectors_NK: npt.NDArray[np.float32] = load_arrays(folder / VECTORS)["vectors"]
+    return vectors_NK

@@ -14,7 +14,7 @@ from pydantic import PositiveInt, field_validator
 
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
-from genre.llm.model_files import STAGES, cache_folder, files_of, locate
+from genre.llm.model_files import STAGES, ModelName, cache_folder, files_of, locate
 from genre.progress import track
 from genre.training import Placement
 
@@ -32,7 +32,7 @@ class LanguageModelEncoder(Encoder):
     """Hidden states of a frozen language model, pooled over the tokens of each text."""
 
     class Config(Encoder.Config, Placement):
-        model: str
+        model: ModelName
         """`finetune` or `pretrain`, the run's own; or a folder (config.json, tokenizer, safetensors), a `.gguf` file, `package:NAME` for
         one in an installed package, or a name on the Hugging Face hub: `sentence-transformers/all-MiniLM-L6-v2`."""
         layer: int | float | None = None

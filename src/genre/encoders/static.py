@@ -7,14 +7,15 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import PositiveInt
-from safetensors.numpy import load_file
+from pydantic import BeforeValidator, PositiveInt, ValidationInfo
 
+from genre.component import load_arrays
+from genre.data.readers.paths import placed
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
 from genre.progress import track
@@ -29,11 +30,24 @@ TENSORS = ("embeddings", "embedding.weight")
 """What the table is called by model2vec, and by wordllama and sentence-transformers."""
 
 
+def _named(model: Any, info: ValidationInfo) -> Any:
+    """A folder as the YAML means it; while a configuration is read, one that is not there is a mistake in it."""
+    if not isinstance(model, str) or model == "wordllama":
+        return model
+    model = str(placed(model, info))
+    if (info.context or {}).get("check_files"):
+        try:
+            locate(model)
+        except FileNotFoundError as error:
+            raise ValueError(str(error)) from error
+    return model
+
+
 class StaticEncoder(Encoder):
     """Looks every token up in a table and takes the mean: a model2vec folder, a sentence-transformers StaticEmbedding, or wordllama."""
 
     class Config(Encoder.Config):
-        model: str
+        model: Annotated[str, BeforeValidator(_named)]
         """A folder with `tokenizer.json` and `model.safetensors` (model2vec's layout), or `wordllama` for the table in that package.
 
         wordllama's table was distilled from Llama 2: read its licence before you publish what you make of it."""
@@ -135,7 +149,7 @@ def locate(model: str) -> tuple[Path, Path]:
 
 def read_table(file: Path, unknown: int | None) -> Table:
     """The table in a safetensors file, with model2vec's token weights and shared rows where it has them."""
-    tensors: dict[str, npt.NDArray[Any]] = load_file(file)
+    tensors: dict[str, npt.NDArray[Any]] = load_arrays(file)
     name = next((name for name in TENSORS if name in tensors), None)
     if name is None:
         raise ValueError(f"encoder static: {file} has no table called {' or '.join(TENSORS)}, only {', '.join(sorted(tensors))}")

@@ -12,8 +12,9 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from genre.component import load_arrays
 from genre.types import Bools, Floats
 
 CHUNK = 65_536
@@ -91,7 +92,7 @@ class Transform:
         file = folder / "transform.safetensors"
         if not file.is_file():
             raise FileNotFoundError(f"{folder} holds no transform: transform.safetensors is missing")
-        arrays = load_file(file)
+        arrays = load_arrays(file)
         return cls(arrays["mean"], arrays["basis"])
 
 

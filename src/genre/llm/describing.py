@@ -17,7 +17,7 @@ from genre.data.text import Template, render
 from genre.llm.answering import Answer, Question, read_json
 from genre.llm.answers import Profile, Summary
 from genre.llm.generation import Request, Schema
-from genre.llm.prompts import Prompt, PromptTemplate
+from genre.llm.prompts import Prompt, PromptName, PromptTemplate
 from genre.llm.visible import Visible
 from genre.types import Ints
 
@@ -29,7 +29,7 @@ Ask = Callable[[Sequence[Question[T]], str], list[Answer[T]]]
 class ItemSummaries(Settings):
     """A sentence and keywords for each item, from its text."""
 
-    prompt: str = "item_summary@1"
+    prompt: PromptName = "item_summary@1"
     """A built-in by name and version, or your own file by its path."""
     limit: PositiveInt | None = None
     """At most so many items, those with the most training interactions first; None takes all that have text."""
@@ -44,7 +44,7 @@ class ItemSummaries(Settings):
 class UserProfiles(Settings):
     """A sentence and interests for each user, from what they chose."""
 
-    prompt: str = "user_profile@1"
+    prompt: PromptName = "user_profile@1"
     """A built-in by name and version, or your own file by its path."""
     text: Template = "{shown}"
     """What is told of an item, as a template over the catalogue's columns, `{llm_summary}` and `{llm_keywords}` among them."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, PositiveInt, SerializeAsAny, ValidationInfo, model_validator
+from pydantic import PositiveInt, SerializeAsAny, model_validator
 
 from genre.component import Chosen, Settings, build
 from genre.data.dataset import Dataset
 from genre.data.enriched import IMAGINED, ITEMS, SYNTHETIC, USERS, with_summaries
+from genre.data.readers.paths import NewPath
 from genre.llm.answering import Answer, Question
 from genre.llm.answering import ask as ask_model
 from genre.llm.call_cache import CallCache
@@ -25,11 +25,6 @@ from genre.llm.visible import Visible
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def _beside_the_yaml(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder") or Path.cwd()
-    return Path(os.path.normpath(Path(folder).absolute() / path.expanduser()))
 
 
 class EnrichConfig(Settings):
@@ -47,7 +42,7 @@ class EnrichConfig(Settings):
     """How often one question is asked at most, until its answer is usable."""
     budget: Budget = Budget()
     """When one of these limits is reached, the stage ends with what there is; what was paid for is kept, also for a larger budget."""
-    cache: Annotated[Path, AfterValidator(_beside_the_yaml)] | None = None
+    cache: NewPath | None = None
     """The file in which answers are kept, there or not yet; None is calls.sqlite in the run's folder."""
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, SerializeAsAny, ValidationInfo, model_validator
 
 from genre.component import Chosen
-from genre.llm.model_files import check
+from genre.llm.model_files import ModelName, check
 from genre.llm.objectives import Objective
 from genre.training import Optimisation
 
@@ -15,7 +15,7 @@ from genre.training import Optimisation
 class FinetuneConfig(Optimisation):
     """A pretrained model's top blocks learn from interactions; everything below them is frozen, and run once a text."""
 
-    model: str
+    model: ModelName
     """`pretrain`, the run's own; or a folder, a `.gguf` file, `package:NAME`, or a name on the Hugging Face hub."""
     layer: int | float | None = 0.4
     """The model is cut here first: 1 is the lowest layer, -1 the last, 0.4 two fifths up; None keeps all. Of decoders the middle is better

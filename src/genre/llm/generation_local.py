@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class LocalGenerator(Generator):
     """Any causal model that `genre.llm.backbone` reads. With `choices` it can answer nothing else; a schema of texts is a form."""
 
-    class Config(Generator.Config, ReadsModel):
+    class Config(ReadsModel, Generator.Config):  # in this order: it says more of `model`
         use: str = "local"
         max_prompt_tokens: PositiveInt = 1024
         """Of a longer question the middle is left out."""

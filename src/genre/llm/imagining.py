@@ -17,7 +17,7 @@ from genre.llm.answering import Question, Unusable, read_json
 from genre.llm.answers import Invented
 from genre.llm.describing import Ask, told
 from genre.llm.generation import Choices, Request, Schema
-from genre.llm.prompts import Prompt, PromptTemplate
+from genre.llm.prompts import Prompt, PromptName, PromptTemplate
 from genre.llm.visible import Visible
 from genre.types import Floats, Ints
 
@@ -37,7 +37,7 @@ class SyntheticItems(Settings):
     choose: bool = False
     """False: items are invented, and stand for the most similar one of the catalogue (Bao et al.'s BIGRec, 2023). True: the answer can only
     be a title of the catalogue."""
-    prompt: str | None = None
+    prompt: PromptName | None = None
     """A built-in by name and version, or your own file by its path; None takes new_item@1, or next_item@1 to choose."""
     text: Template = "{shown}"
     """What is told of an item, as a template over the catalogue's columns, `{llm_summary}` and `{llm_keywords}` among them."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo
+
+from genre.data.readers.paths import placed
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 """Files that a vocabulary may be in."""
@@ -32,7 +35,7 @@ def locate(name: str) -> str:
             raise FileNotFoundError(f"model {name!r} is not a file")
         return str(path)
     if not path.is_dir():
-        if name.startswith((".", "/", "~", PACKAGE)) or name.count("/") > 1:
+        if _is_path(name) or name.startswith(PACKAGE):
             raise FileNotFoundError(f"model {name!r} is not a folder")
         return name
     _check_folder(name, path)
@@ -67,6 +70,25 @@ def check_readable(name: str, info: ValidationInfo) -> None:
     if name in STAGES:
         raise ValueError(f"names no stage: write where its model is, runs/NAME/{name}")
     check(name, info)
+
+
+def _named(name: Any, info: ValidationInfo) -> Any:
+    if not isinstance(name, str) or name in STAGES or name.startswith(PACKAGE):
+        return name
+    path = placed(name, info)
+    if path.exists() or _is_path(name):
+        name = str(path)
+    if (info.context or {}).get("check_files"):
+        check(name, info)
+    return name
+
+
+ModelName = Annotated[str, BeforeValidator(_named)]
+"""A language model in a configuration: see `locate`. A folder or file is relative to the YAML that names it, and stored absolute."""
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf")
 
 
 def cache_folder(*below: str) -> Path:

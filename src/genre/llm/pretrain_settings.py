@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, model_validator
 
 from genre.data.readers.paths import DataPath
-from genre.llm.model_files import STAGES, check
+from genre.llm.model_files import STAGES, ModelName, check
 from genre.llm.scratch import Scratch
 from genre.training import Optimisation
 
@@ -15,7 +15,7 @@ from genre.training import Optimisation
 class PretrainConfig(Optimisation):
     """A language model learns from text alone: the next token, or hidden ones, whichever it was made for."""
 
-    model: str | None = None
+    model: ModelName | None = None
     """Where to go on from: a folder, a `.gguf` file, `package:NAME`, or a name on the Hugging Face hub."""
     scratch: Scratch | None = None
     """Or a new model of this shape, its vocabulary learnt from the text."""

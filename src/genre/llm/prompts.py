@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BeforeValidator, ValidationInfo
+
+from genre.data.readers.paths import placed
 
 USER = "=== user ==="
 """The line between what is said once (the system message) and what is asked (the user's)."""
@@ -18,6 +21,14 @@ LONGEST = 2000
 """Characters kept of one piece of data; the rest is cut off with an ellipsis."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 FILE = re.compile(r"(?P<name>[a-z_]+)\.(?P<version>\d+)\.j2")
+
+
+def _named(name: Any, info: ValidationInfo) -> Any:
+    return str(placed(name, info)) if isinstance(name, str) and name.endswith(".j2") else name
+
+
+PromptName = Annotated[str, BeforeValidator(_named)]
+"""A prompt in a configuration: see `PromptTemplate.load`. A file is relative to the YAML that names it, and stored absolute."""
 
 
 @dataclass(frozen=True)

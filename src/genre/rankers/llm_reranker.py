@@ -20,7 +20,7 @@ from genre.component import Arrays
 from genre.data.text import Template, render
 from genre.index import top_k
 from genre.llm.model_files import files_of
-from genre.llm.prompts import PromptTemplate, quoted
+from genre.llm.prompts import PromptName, PromptTemplate, quoted
 from genre.llm.reading_settings import ReadsModel
 from genre.progress import track
 from genre.rankers import Ranker
@@ -46,7 +46,7 @@ class LLMReranker(Ranker):
         """Name of the ranker that provides the candidates."""
         text: Template = "{shown}"
         """What is read of an item, as a template over the catalogue's columns; short, since it is read once a candidate."""
-        prompt: str = "reranker@1"
+        prompt: PromptName = "reranker@1"
         """A built-in prompt by name and version, or your own file by its path."""
         candidates: PositiveInt = 50
         """Best items of the other ranker that are reordered."""

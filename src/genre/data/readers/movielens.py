@@ -18,7 +18,7 @@ from pydantic import Field
 
 from genre.data.readers import Reader, Tables
 from genre.data.readers.delimited import delimited
-from genre.data.readers.paths import DataPath
+from genre.data.readers.paths import DataPath, NewPath
 from genre.data.readers.rejection import ReadError, Rejections
 from genre.data.readers.roles import Roles, events
 from genre.data.readers.storing import Store
@@ -43,7 +43,7 @@ class MovieLens100KReader(Reader):
         use: str = "movielens_100k"
         folder: DataPath | None = None
         """Your copy, with u.data, u.item, u.user or with ml-100k.inter, .item, .user. None: the installed wheel's, else a download."""
-        cache: Path | None = None
+        cache: NewPath | None = None
         """Where a download is kept; None: ~/.cache/genre."""
         address: str = Field(ADDRESS, pattern=r"^(https|file)://")
         """Where it is downloaded from, if there is no other copy."""
