@@ -247,7 +247,7 @@ def full(text: str = "") -> dict[str, Page]:
         (("first seen", "2025-11-02"), (f"device{text}", f"phone{text}")),
         (f"session-81{text}",),
         history(text),
-        ((f"home{text}", shown(text)),),
+        ((f"home{text}", shown(text), f"home-blend/blend{text}"),),
         ((f"home-blend{text}", f"blend{text}"),),
     )
     item = Item(
@@ -269,6 +269,7 @@ def full(text: str = "") -> dict[str, Page]:
         history(text),
         ((f"model{text}", f"000012{text}"), ("took", "18 ms")),
         f"text search is down{text}",
+        f"home-blend/blend{text}",
     )
     surfaces = SurfacesView(at, (f"home{text}", "cart"), f"home{text}", f"42{text}", (f"no horror{text}",), f"no horror{text}", preview)
     return {

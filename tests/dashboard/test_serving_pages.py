@@ -304,3 +304,30 @@ def test_requests_are_counted_by_the_pattern_of_their_address(admin: Visitor, pr
     admin.get("/models")
     metrics = admin.client.get("/metrics", headers={"authorization": f"Bearer {project[1]}"}).text
     assert 'genre_http_requests_total{route="/dashboard/models",status="200"}' in metrics
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_a_preview_is_of_the_arm_that_the_user_is_served(admin: Visitor, project: tuple[Path, str], interleave: bool) -> None:
+    """Of the experiment that runs, and says so: what the API answers to the same user is what is previewed."""
+    variants = "variants: {old: {}, new: {serve: {model: '000002', candidates: 3}}}"
+    definition = f"name: try\ninterleave: {str(interleave).lower()}\n{variants}\nmetrics: {{c: {{use: mean, event: click}}}}\nprimary: c"
+    assert "try is written down" in admin.post("/experiments", "/experiments/define", {"definition": definition}).text
+    assert "experiment" not in admin.get("/surfaces?user=u0").text.split("<main")[1]
+    admin.post("/experiments?name=try", "/experiments/start", {"name": "try"})
+    clicks = [{"event_id": user, "type": "click", "user_id": user, "item_id": "i0"} for user in "abcdefgh"]
+    assert admin.client.post("/v1/events", json=clicks, headers={"authorization": f"Bearer {project[1]}"}).json()["accepted"] == 8
+    until = time.monotonic() + 5
+    while ("", 10) in (served := {user: _served(admin, project[1], user) for user in "abcdefgh"}).values() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert set(served.values()) == ({("interleaved", 10)} if interleave else {("old", 10), ("new", 3)})
+    for user, (arm, n) in served.items():
+        for page in ("/surfaces", "/surfaces/preview", "/users"):
+            text = admin.get(f"{page}?user={user}").text
+            assert f'takes part in experiment <a href="/dashboard/experiments?name=try">try</a> and gets {arm}' in text
+            assert text.count('<span class="place">') == n
+
+
+def _served(admin: Visitor, key: str, user: str) -> tuple[str, int]:
+    asked = {"user_id": user, "n": 10}
+    answer = admin.client.post("/v1/recommend", json=asked, headers={"authorization": f"Bearer {key}"}).json()
+    return (answer.get("variant") or "").removeprefix("try/"), len(answer["items"])
