@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from dashboards import Visitor, opened, small_project, token_of
 
+from genre.dashboard.live.experiments import parsed
 from genre.dashboard.sessions import Seal, Session
 from genre.serving.settings import open_store
 from genre.serving.store import keys, registry
@@ -261,6 +264,7 @@ def test_an_experiment_that_is_none_says_why(admin: Visitor) -> None:
     for definition, why in wrong.items():
         page = admin.post("/experiments", "/experiments/define", {"definition": definition}).text
         assert "Not done: " in page and why in page, definition[:80]
+        assert typed(page) == definition, "what was typed is still there"
     for address in ("/experiments/start", "/experiments/stop"):
         assert "there is no experiment" in admin.post("/experiments", address, {"name": "../x", "reason": "y"}).text
 
@@ -325,6 +329,37 @@ def test_a_preview_is_of_the_arm_that_the_user_is_served(admin: Visitor, project
             text = admin.get(f"{page}?user={user}").text
             assert f'takes part in experiment <a href="/dashboard/experiments?name=try">try</a> and gets {arm}' in text
             assert text.count('<span class="place">') == n
+
+
+def test_a_definition_is_read_and_written_anew_before_the_start_and_read_after_it(admin: Visitor) -> None:
+    definition = "name: x\nvariants: {a: {}, b: {serve: {model: '000002'}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c\ndays: 9"
+    rails = "\nguardrails: {hiding: {use: metric, metric: c, margin: 0.11}}"
+    admin.post("/experiments", "/experiments/define", {"definition": definition + rails})
+    page = admin.get("/experiments?name=x").text
+    assert parsed(typed(page)) == parsed(definition + rails)
+    again = typed(page).replace("days: 9", "days: 10")
+    assert "x is written down" in admin.post("/experiments?name=x", "/experiments/define", {"definition": again}).text
+    assert "10 days" in admin.get("/experiments?name=x").text
+    refused = admin.post("/experiments?name=x", "/experiments/define", {"definition": again.replace("rate", "raet")}).text
+    assert "raet" in typed(refused) and "Not done: " in refused
+    admin.post("/experiments?name=x", "/experiments/start", {"name": "x"})
+    running = admin.get("/experiments?name=x").text
+    assert "<textarea" not in running
+    for stopped in (False, True):
+        if stopped:
+            admin.post("/experiments?name=x", "/experiments/stop", {"name": "x", "reason": "a test"})
+        shown = re.search(r'<pre class="definition">(.*?)</pre>', admin.get("/experiments?name=x").text, re.S)
+        assert shown is not None
+        fixed = parsed(html.unescape(shown[1]))
+        assert [one.serve["model"] for one in fixed.variants.values()] == ["000001", "000002"], "the models are written out"
+        assert fixed.guardrails["hiding"].margin == 0.11 and fixed.days == 10
+
+
+def typed(page: str) -> str:
+    """What stands in the form of a definition."""
+    found = re.search(r"<textarea[^>]*>\n?(.*?)</textarea>", page, re.S)
+    assert found is not None, page
+    return html.unescape(found[1])
 
 
 def _served(admin: Visitor, key: str, user: str) -> tuple[str, int]:
