@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browsing import in_browser, window
+from browsing import in_browser, too_wide, window
 from made_views import empty, full
 
 from genre.dashboard.assets import HEADERS, assets
@@ -62,14 +62,27 @@ def opened(browser: Any, address: str, size: str = "wide") -> Any:
     return page
 
 
-@pytest.mark.parametrize(("kind", "size"), [("full", "wide"), ("hostile", "narrow"), ("empty", "narrow")])
+@pytest.mark.parametrize(("kind", "size"), [("full", "wide"), ("full", "narrow"), ("hostile", "narrow"), ("empty", "narrow")])
 def test_no_page_is_refused_owned_or_too_wide(browser: Any, server: str, kind: str, size: str) -> None:
     page, said = window(browser, size)
     for name in (name for name in PAGES if name.startswith(f"{kind}/")):
         page.goto(f"{server}/page/{name}")
         assert said == [], name
         assert page.title() != "owned", name
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the {size} window"
+        cut = too_wide(page)
+        assert cut == [] if size == "narrow" else "the page" not in cut, f"{name} is wider than the {size} window"
+    page.close()
+
+
+def test_a_row_on_a_phone_says_what_each_of_its_figures_is(browser: Any, server: str) -> None:
+    page = opened(browser, f"{server}/page/full/experiment", "narrow")
+    cell = page.get_by_role("region", name="All metrics").locator("td").nth(3)
+    assert cell.evaluate("(one) => getComputedStyle(one, '::before').content") == '"any time, 95%"'
+    assert cell.bounding_box()["x"] + cell.bounding_box()["width"] <= 390
+    page.close()
+    page = opened(browser, f"{server}/page/full/experiment")
+    cell = page.get_by_role("region", name="All metrics").locator("td").nth(3)
+    assert cell.evaluate("(one) => getComputedStyle(one, '::before').content") == "none"
     page.close()
 
 
