@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,14 +72,17 @@ def hours(label: str, unit: Any, *names: str) -> Chart:
     return Chart(label, x, tuple(Series(name, value) for name, value in zip(names, values, strict=True)), unit)
 
 
-def interval(label: str) -> Chart:
+def interval(label: str, days: Sequence[int] = range(2, 15)) -> Chart:
     """An interval that narrows by day."""
-    days = tuple(float(i) for i in range(2, 15))
     value = tuple(0.04 + 0.03 * math.sin(day) / day for day in days)
     half = tuple(0.25 / math.sqrt(day * 3) for day in days)
     edges = [tuple(v + sign * h for v, h in zip(value, half, strict=True)) for sign in (1, -1)]
     return Chart(
-        label, days, (Series("high", edges[0], "high"), Series("low", edges[1], "low"), Series("change", value)), "change", days=True
+        label,
+        tuple(map(float, days)),
+        (Series("high", edges[0], "high"), Series("low", edges[1], "low"), Series("change", value)),
+        "change",
+        days=True,
     )
 
 
@@ -335,6 +338,18 @@ def empty() -> dict[str, Page]:
         "data without findings": (render_data_quality, DataQualityView(at, "s", (("users", "3"),))),
         "operations": (render_operations, OperationsView(at)),
         "login": (render_login, LoginView("token")),
+    }
+
+
+def young() -> dict[str, Page]:
+    """Charts an hour after the first list: one time of two days has a value, one day was looked at."""
+    at, day = frame(), hours("Latency", "ms", "p50", "p99")
+    once = replace(day, series=tuple(replace(one, values=(*[None] * 40, 12.0, *[None] * 7)) for one in day.series))
+    line = ExperimentLine("home", "running", started=NOW)
+    found = Findings("Hold", "idle", (), "split as planned", "good", (("clicks", interval("clicks", [1])),), (), (), (), (), (), ())
+    return {
+        "overview": (render_overview, OverviewView(at, tiles=(Tile("lists", "4,000"),), latency=once)),
+        "experiment": (render_experiments, ExperimentsView(at, (line,), line, found)),
     }
 
 
