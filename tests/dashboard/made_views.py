@@ -149,7 +149,7 @@ def full(text: str = "") -> dict[str, Page]:
             f"Lists that know texts get more clicks.{text}",
             NOW - 8 * 86400,
         ),
-        ExperimentLine("cart", "stopped", "cart", "", NOW - 40 * 86400, f"shipped{text}"),
+        ExperimentLine("cart", "stopped", "cart", "", NOW - 40 * 86400, NOW - 30 * 86400, f"shipped{text}"),
         ExperimentLine("posters", "planned"),
     )
     findings = Findings(
@@ -299,7 +299,7 @@ def full(text: str = "") -> dict[str, Page]:
             render_experiments,
             ExperimentsView(at, experiments, experiments[0], findings, definition=f"name: home-blend{text}"),
         ),
-        "experiments": (render_experiments, ExperimentsView(at, experiments)),
+        "experiments": (render_experiments, ExperimentsView(at, experiments, missing=f"basket{text}")),
         "off-policy": (render_off_policy, off),
         "data": (render_data_quality, quality),
         "operations": (render_operations, operations),

@@ -331,6 +331,11 @@ def test_a_preview_is_of_the_arm_that_the_user_is_served(admin: Visitor, project
             assert text.count('<span class="place">') == n
 
 
+def test_an_experiment_that_there_is_not_is_missed(admin: Visitor) -> None:
+    assert "There is no experiment zzz" in admin.get("/experiments?name=zzz").text
+    assert "There is no experiment" not in admin.get("/experiments").text
+
+
 def test_a_definition_is_read_and_written_anew_before_the_start_and_read_after_it(admin: Visitor) -> None:
     definition = "name: x\nvariants: {a: {}, b: {serve: {model: '000002'}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c\ndays: 9"
     rails = "\nguardrails: {hiding: {use: metric, metric: c, margin: 0.11}}"

@@ -41,6 +41,7 @@ class ExperimentLine:
     surface: str = ""
     hypothesis: str = ""
     started: float | None = None
+    stopped: float | None = None
     reason: str = ""
 
 
@@ -99,6 +100,7 @@ class ExperimentsView:
     Attributes:
         experiments: newest first.
         opened: the one that was asked for, with findings or a plan, or why there is none (`waiting`).
+        missing: a name that was asked for, and is none.
         definition: of the opened one, as YAML; `terms` says in a sentence what was agreed before the start.
         draft: what stands in the form. If it was `refused`, there is nothing else on the page.
     """
@@ -111,6 +113,7 @@ class ExperimentsView:
     plan: Planned | None = None
     definition: str = ""
     terms: str = ""
+    missing: str = ""
     draft: str = EXAMPLE
     refused: bool = False
 

@@ -44,7 +44,7 @@ def fill(desk: Desk) -> ExperimentsView:
     lines = tuple(map(_line, found))
     opened = next((one for one in found if one.config.name == desk["name"]), None)
     if opened is None:
-        return ExperimentsView(desk.frame(), lines)
+        return ExperimentsView(desk.frame(), lines, missing=desk["name"])
     findings, plan, waiting = None, None, ""
     if opened.status == "planned":
         try:
@@ -58,7 +58,7 @@ def fill(desk: Desk) -> ExperimentsView:
         except (ExperimentError, ReadError) as error:
             waiting = str(error)
     definition, terms = written(opened.config), terms_of(opened.config)
-    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting, plan, definition, terms, definition)
+    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting, plan, definition, terms, draft=definition)
 
 
 def define(desk: Desk) -> Done | str:
@@ -124,7 +124,7 @@ def _planned(database: Database, definition: str, minute: float) -> Planned:
 
 def _line(one: Experiment) -> ExperimentLine:
     config = one.config
-    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.reason)
+    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.stopped, one.reason)
 
 
 def _address(name: str) -> str:
