@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from dashboards import Visitor, opened, small_project, token_of
+from past import ENDS, remember
 
 from genre.dashboard.live.experiments import parsed
 from genre.dashboard.sessions import Seal, Session
@@ -334,6 +335,14 @@ def test_a_preview_is_of_the_arm_that_the_user_is_served(admin: Visitor, project
 def test_an_experiment_that_there_is_not_is_missed(admin: Visitor) -> None:
     assert "There is no experiment zzz" in admin.get("/experiments?name=zzz").text
     assert "There is no experiment" not in admin.get("/experiments").text
+
+
+def test_every_end_of_an_experiment_is_told(admin: Visitor, project: tuple[Path, str]) -> None:
+    remember(project[0])
+    pages = {past.name: " ".join(re.sub("<[^>]*>", " ", admin.get(f"/experiments?name={past.name}").text).split()) for past in ENDS}
+    assert "Ship wider" in pages["wider-net"] and ": shipped wider" in pages["wider-net"]
+    assert "Stop: keep the control" in pages["text-search"] and "slow search broken" in pages["text-search"]
+    assert "sample ratio mismatch" in pages["new-shelf"] and "Stop" in pages["new-shelf"]
 
 
 def test_a_definition_is_read_and_written_anew_before_the_start_and_read_after_it(admin: Visitor) -> None:
