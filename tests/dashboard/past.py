@@ -47,7 +47,6 @@ class Past:
 name: {self.name}
 hypothesis: {self.hypothesis}
 surface: home
-layer: {{name: {self.name}}}
 variants: {{now: {{}}, {self.treatment}: {{serve: {{candidates: 300}}}}}}
 metrics: {{clicks: {{use: mean, event: click}}, hides: {{use: mean, event: hide, better: lower}}}}
 primary: clicks
@@ -72,7 +71,7 @@ def remember(run: Path) -> None:
         with store.write() as connection:
             experiments.define(connection, parsed(past.definition()), "test")
             config = pinned(experiments.get(connection, past.name).config, registry.now(connection).current)
-            running = experiments.start(connection, config, "test").model_copy(update={"started": began})
+            running = Experiment(config=config).start(began)
             _keep(connection, running)
             _happened(connection, past, running, np.random.default_rng(i))
         ended = running.model_copy(update={"stopped": began + past.days * DAY})

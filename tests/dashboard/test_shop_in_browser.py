@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import SIZES, in_browser, keep, too_wide, window
 from dashboards import listening
-from past import ENDS, remember
+from past import ENDS
 from shop import FILMS, GOODS, HOSTILE, open_shop
 
 from genre.runs import Run
@@ -158,8 +158,7 @@ def serious(results: Any) -> list[str]:
 @pytest.mark.skipif(SHOWN not in os.environ, reason=f"set {SHOWN} to the folder for pictures of every page")
 def test_pictures_of_every_page(browser: Any, small_run: Run, tmp_path: Path) -> None:
     films = os.environ.get(FILMS_RUN)
-    run, token = open_shop(Run(Path(films)) if films else small_run, tmp_path / "shop", FILMS if films else GOODS)
-    remember(run)
+    run, token = open_shop(Run(Path(films)) if films else small_run, tmp_path / "shop", FILMS if films else GOODS, past=True)
     found = pages("7", "172", "2: recent films first") if films else pages()
     found |= {f"experiment-{past.name}": f"/experiments?name={past.name}" for past in ENDS}
     with listening(run, BundleEngine.load) as server:

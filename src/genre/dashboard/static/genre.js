@@ -59,7 +59,7 @@
       scales: { x: { time: !chart.days } },
       axes: [
         { ...axis, values: (_, at) => at.map((v) => (chart.days ? (Number.isInteger(v) ? v : "") : short(v, span))) },
-        { ...axis, size: 70, values: (_, values) => values.map((v) => (chart.unit === "count" && !Number.isInteger(v) ? "" : say(v))) },
+        { ...axis, size: 80, values: (_, values) => values.map((v) => (chart.unit === "count" && !Number.isInteger(v) ? "" : say(v))) },
       ],
       hooks: {
         ready: [(plot) => plot.setLegend({ idx: rest })],
