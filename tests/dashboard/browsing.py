@@ -29,6 +29,19 @@ def window(browser: Any, size: str) -> tuple[Any, list[str]]:
     return page, said
 
 
+def too_wide(page: Any) -> list[str]:
+    """What is wider than the window, or is cut and must be moved sideways to be read: the page, and tables with everything opened."""
+    found: list[str] = page.evaluate(
+        """() => {
+            document.querySelectorAll("details").forEach((one) => { one.open = true; });
+            const cut = [...document.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth);
+            const whole = document.documentElement.scrollWidth > innerWidth ? ["the page"] : [];
+            return [...whole, ...cut.map((one) => one.getAttribute("aria-label"))];
+        }"""
+    )
+    return found
+
+
 def keep(page: Any, name: str, size: str) -> None:
     """Pictures of a page as it is, light and dark, in the folder GENRE_SCREENSHOTS."""
     from PIL import Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,14 +72,17 @@ def hours(label: str, unit: Any, *names: str) -> Chart:
     return Chart(label, x, tuple(Series(name, value) for name, value in zip(names, values, strict=True)), unit)
 
 
-def interval(label: str) -> Chart:
+def interval(label: str, days: Sequence[int] = range(2, 15)) -> Chart:
     """An interval that narrows by day."""
-    days = tuple(float(i) for i in range(2, 15))
     value = tuple(0.04 + 0.03 * math.sin(day) / day for day in days)
     half = tuple(0.25 / math.sqrt(day * 3) for day in days)
     edges = [tuple(v + sign * h for v, h in zip(value, half, strict=True)) for sign in (1, -1)]
     return Chart(
-        label, days, (Series("high", edges[0], "high"), Series("low", edges[1], "low"), Series("change", value)), "change", days=True
+        label,
+        tuple(map(float, days)),
+        (Series("high", edges[0], "high"), Series("low", edges[1], "low"), Series("change", value)),
+        "change",
+        days=True,
     )
 
 
@@ -146,7 +149,7 @@ def full(text: str = "") -> dict[str, Page]:
             f"Lists that know texts get more clicks.{text}",
             NOW - 8 * 86400,
         ),
-        ExperimentLine("cart", "stopped", "cart", "", NOW - 40 * 86400, f"shipped{text}"),
+        ExperimentLine("cart", "stopped", "cart", "", NOW - 40 * 86400, NOW - 30 * 86400, f"shipped{text}"),
         ExperimentLine("posters", "planned"),
     )
     findings = Findings(
@@ -247,7 +250,7 @@ def full(text: str = "") -> dict[str, Page]:
         (("first seen", "2025-11-02"), (f"device{text}", f"phone{text}")),
         (f"session-81{text}",),
         history(text),
-        ((f"home{text}", shown(text)),),
+        ((f"home{text}", shown(text), f"home-blend/blend{text}"),),
         ((f"home-blend{text}", f"blend{text}"),),
     )
     item = Item(
@@ -269,6 +272,7 @@ def full(text: str = "") -> dict[str, Page]:
         history(text),
         ((f"model{text}", f"000012{text}"), ("took", "18 ms")),
         f"text search is down{text}",
+        f"home-blend/blend{text}",
     )
     surfaces = SurfacesView(at, (f"home{text}", "cart"), f"home{text}", f"42{text}", (f"no horror{text}",), f"no horror{text}", preview)
     return {
@@ -291,8 +295,11 @@ def full(text: str = "") -> dict[str, Page]:
             ),
         ),
         "models": (render_models, ModelsView(at, models, ladder, ((NOW, f"admin promoted 000012{text}"),))),
-        "experiment": (render_experiments, ExperimentsView(at, experiments, experiments[0], findings)),
-        "experiments": (render_experiments, ExperimentsView(at, experiments)),
+        "experiment": (
+            render_experiments,
+            ExperimentsView(at, experiments, experiments[0], findings, definition=f"name: home-blend{text}"),
+        ),
+        "experiments": (render_experiments, ExperimentsView(at, experiments, missing=f"basket{text}")),
         "off-policy": (render_off_policy, off),
         "data": (render_data_quality, quality),
         "operations": (render_operations, operations),
@@ -325,11 +332,24 @@ def empty() -> dict[str, Page]:
         "models": (render_models, ModelsView(at)),
         "experiments": (render_experiments, ExperimentsView(at)),
         "experiment, planned": (render_experiments, ExperimentsView(at, (planned,), planned)),
+        "experiment, refused": (render_experiments, ExperimentsView(at, draft="name: [", refused=True)),
         "off-policy": (render_off_policy, OffPolicyView(at)),
         "data": (render_data_quality, DataQualityView(at)),
         "data without findings": (render_data_quality, DataQualityView(at, "s", (("users", "3"),))),
         "operations": (render_operations, OperationsView(at)),
         "login": (render_login, LoginView("token")),
+    }
+
+
+def young() -> dict[str, Page]:
+    """Charts an hour after the first list: one time of two days has a value, one day was looked at."""
+    at, day = frame(), hours("Latency", "ms", "p50", "p99")
+    once = replace(day, series=tuple(replace(one, values=(*[None] * 40, 12.0, *[None] * 7)) for one in day.series))
+    line = ExperimentLine("home", "running", started=NOW)
+    found = Findings("Hold", "idle", (), "split as planned", "good", (("clicks", interval("clicks", [1])),), (), (), (), (), (), ())
+    return {
+        "overview": (render_overview, OverviewView(at, tiles=(Tile("lists", "4,000"),), latency=once)),
+        "experiment": (render_experiments, ExperimentsView(at, (line,), line, found)),
     }
 
 

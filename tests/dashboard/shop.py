@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from past import remember
 
 from genre.config import load_run_config, parse_config
 from genre.dashboard.live.experiments import parsed
@@ -87,8 +88,8 @@ planned_units: 900
 """
 
 
-def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]:
-    """A copy of a finished run, published twice and visited; its folder and an admin key."""
+def open_shop(made: Run, folder: Path, stock: Stock = GOODS, past: bool = False) -> tuple[Path, str]:
+    """A copy of a finished run, published twice and visited, after experiments of the past if asked; its folder and an admin key."""
     run = Run(shutil.copytree(made.folder, folder))
     tree = load_run_config(run.folder).model_dump(mode="json") | {"surfaces": stock.surfaces}
     config = parse_config(tree, folder / "config.yaml")
@@ -102,6 +103,9 @@ def open_shop(made: Run, folder: Path, stock: Stock = GOODS) -> tuple[Path, str]
         registry.promote(connection, "000002", "test")
         keys.create(connection, "web shop", ["read", "ingest"], 100, "test")
         _, token = keys.create(connection, "me", ["admin"], 100, "test")
+    if past:
+        remember(folder)
+    with store.write() as connection:
         running = _experiments(connection, stock)
         _visit(connection, BundleEngine.load(folder / "models" / "000002"), stock, running)
         if stock.hostile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from made_views import NOW, Page, empty, frame, full, troubled
 
 from genre.dashboard.charts import Bin, Chart, Series, heights
+from genre.dashboard.experiments import ExperimentLine, ExperimentsView, render_experiments
 from genre.dashboard.frame import Frame, count, image, in_address, local, milliseconds, number, percent, when
 from genre.dashboard.inspector import Stage, waterfall
 from genre.dashboard.off_policy import Estimate, OffPolicyView, bars
@@ -127,6 +129,22 @@ def test_a_problem_takes_the_place_of_the_content() -> None:
         assert "genre doctor" in "".join(outline.text)
         assert "Rolled back to 000011." in "".join(outline.text)
         assert outline.of("table") == []
+
+
+def test_a_stopped_experiment_says_from_when_until_when() -> None:
+    line = ExperimentLine("x", "stopped", "home", started=NOW, stopped=NOW + 3600, reason="enough")
+    for view in (ExperimentsView(frame(), (line,), line), ExperimentsView(frame(), (line,))):
+        text = " ".join("".join(Outline(render_experiments(view)).text).split())
+        assert when(NOW) in text and when(NOW + 3600) in text and "enough" in text
+    assert f"stopped on home, from {when(NOW)} until {when(NOW + 3600)}: enough" in " ".join(
+        "".join(Outline(render_experiments(ExperimentsView(frame(), (line,), line))).text).split()
+    )
+
+
+def test_advice_names_no_estimator_that_is_not_on_the_page() -> None:
+    render, view = full()["off-policy"]
+    text = "".join(Outline(render(replace(view, estimates=tuple(view.estimates[:2])))).text)
+    assert "doubly robust" not in text or "genre ope" in text
 
 
 def test_the_current_page_is_marked_in_the_navigation() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from dashboards import Visitor, opened, small_project, token_of
+from past import ENDS, remember
 
+from genre.dashboard.live.experiments import parsed
 from genre.dashboard.sessions import Seal, Session
 from genre.serving.settings import open_store
 from genre.serving.store import keys, registry
@@ -261,6 +265,7 @@ def test_an_experiment_that_is_none_says_why(admin: Visitor) -> None:
     for definition, why in wrong.items():
         page = admin.post("/experiments", "/experiments/define", {"definition": definition}).text
         assert "Not done: " in page and why in page, definition[:80]
+        assert typed(page) == definition, "what was typed is still there"
     for address in ("/experiments/start", "/experiments/stop"):
         assert "there is no experiment" in admin.post("/experiments", address, {"name": "../x", "reason": "y"}).text
 
@@ -304,3 +309,74 @@ def test_requests_are_counted_by_the_pattern_of_their_address(admin: Visitor, pr
     admin.get("/models")
     metrics = admin.client.get("/metrics", headers={"authorization": f"Bearer {project[1]}"}).text
     assert 'genre_http_requests_total{route="/dashboard/models",status="200"}' in metrics
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_a_preview_is_of_the_arm_that_the_user_is_served(admin: Visitor, project: tuple[Path, str], interleave: bool) -> None:
+    """Of the experiment that runs, and says so: what the API answers to the same user is what is previewed."""
+    variants = "variants: {old: {}, new: {serve: {model: '000002', candidates: 3}}}"
+    definition = f"name: try\ninterleave: {str(interleave).lower()}\n{variants}\nmetrics: {{c: {{use: mean, event: click}}}}\nprimary: c"
+    assert "try is written down" in admin.post("/experiments", "/experiments/define", {"definition": definition}).text
+    assert "experiment" not in admin.get("/surfaces?user=u0").text.split("<main")[1]
+    admin.post("/experiments?name=try", "/experiments/start", {"name": "try"})
+    clicks = [{"event_id": user, "type": "click", "user_id": user, "item_id": "i0"} for user in "abcdefgh"]
+    assert admin.client.post("/v1/events", json=clicks, headers={"authorization": f"Bearer {project[1]}"}).json()["accepted"] == 8
+    until = time.monotonic() + 5
+    while ("", 10) in (served := {user: _served(admin, project[1], user) for user in "abcdefgh"}).values() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert set(served.values()) == ({("interleaved", 10)} if interleave else {("old", 10), ("new", 3)})
+    for user, (arm, n) in served.items():
+        for page in ("/surfaces", "/surfaces/preview", "/users"):
+            text = admin.get(f"{page}?user={user}").text
+            assert f'takes part in experiment <a href="/dashboard/experiments?name=try">try</a> and gets {arm}' in text
+            assert text.count('<span class="place">') == n
+
+
+def test_an_experiment_that_there_is_not_is_missed(admin: Visitor) -> None:
+    assert "There is no experiment zzz" in admin.get("/experiments?name=zzz").text
+    assert "There is no experiment" not in admin.get("/experiments").text
+
+
+def test_every_end_of_an_experiment_is_told(admin: Visitor, project: tuple[Path, str]) -> None:
+    remember(project[0])
+    pages = {past.name: " ".join(re.sub("<[^>]*>", " ", admin.get(f"/experiments?name={past.name}").text).split()) for past in ENDS}
+    assert "Ship wider" in pages["wider-net"] and ": shipped wider" in pages["wider-net"]
+    assert "Stop: keep the control" in pages["text-search"] and "slow search broken" in pages["text-search"]
+    assert "sample ratio mismatch" in pages["new-shelf"] and "Stop" in pages["new-shelf"]
+
+
+def test_a_definition_is_read_and_written_anew_before_the_start_and_read_after_it(admin: Visitor) -> None:
+    definition = "name: x\nvariants: {a: {}, b: {serve: {model: '000002'}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c\ndays: 9"
+    rails = "\nguardrails: {hiding: {use: metric, metric: c, margin: 0.11}}"
+    admin.post("/experiments", "/experiments/define", {"definition": definition + rails})
+    page = admin.get("/experiments?name=x").text
+    assert parsed(typed(page)) == parsed(definition + rails)
+    again = typed(page).replace("days: 9", "days: 10")
+    assert "x is written down" in admin.post("/experiments?name=x", "/experiments/define", {"definition": again}).text
+    assert "10 days" in admin.get("/experiments?name=x").text
+    refused = admin.post("/experiments?name=x", "/experiments/define", {"definition": again.replace("rate", "raet")}).text
+    assert "raet" in typed(refused) and "Not done: " in refused
+    admin.post("/experiments?name=x", "/experiments/start", {"name": "x"})
+    running = admin.get("/experiments?name=x").text
+    assert "<textarea" not in running
+    for stopped in (False, True):
+        if stopped:
+            admin.post("/experiments?name=x", "/experiments/stop", {"name": "x", "reason": "a test"})
+        shown = re.search(r'<pre class="definition">(.*?)</pre>', admin.get("/experiments?name=x").text, re.S)
+        assert shown is not None
+        fixed = parsed(html.unescape(shown[1]))
+        assert [one.serve["model"] for one in fixed.variants.values()] == ["000001", "000002"], "the models are written out"
+        assert fixed.guardrails["hiding"].margin == 0.11 and fixed.days == 10
+
+
+def typed(page: str) -> str:
+    """What stands in the form of a definition."""
+    found = re.search(r"<textarea[^>]*>\n?(.*?)</textarea>", page, re.S)
+    assert found is not None, page
+    return html.unescape(found[1])
+
+
+def _served(admin: Visitor, key: str, user: str) -> tuple[str, int]:
+    asked = {"user_id": user, "n": 10}
+    answer = admin.client.post("/v1/recommend", json=asked, headers={"authorization": f"Bearer {key}"}).json()
+    return (answer.get("variant") or "").removeprefix("try/"), len(answer["items"])

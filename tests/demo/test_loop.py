@@ -9,28 +9,43 @@ import pytest
 from genre.demo.loop import CONTROL, EXPERIMENT, TREATMENT, LoopConfig, run_loop
 from genre.demo.report import Claim, LoopReport
 
+TOO_FEW = LoopConfig(users=240, items=60, rounds=1)
+"""For a test to tell anything of the lift there is."""
+TELLING = LoopConfig(users=600, items=60, rounds=2, temperature=0.3)
+"""A cold policy shows each user much more of their own taste than of everybody's."""
+TESTED = [
+    ("register", "000001"),
+    ("promote", "000001"),
+    ("register", "000002"),
+    ("define experiment", EXPERIMENT),
+    ("start experiment", EXPERIMENT),
+    ("stop experiment", EXPERIMENT),
+]
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> LoopReport:
     said: list[str] = []
-    return run_loop(LoopConfig(users=240, items=60, rounds=1), tmp_path_factory.mktemp("demo") / "loop", said.append)
+    return run_loop(TOO_FEW, tmp_path_factory.mktemp("demo") / "loop", said.append)
 
 
-def test_the_loop_is_closed_and_every_step_of_it_is_on_record(found: LoopReport) -> None:
-    deeds = [(line["action"], line["target"]) for line in found.audit]
-    assert deeds == [
-        ("register", "000001"),
-        ("promote", "000001"),
-        ("register", "000002"),
-        ("define experiment", EXPERIMENT),
-        ("start experiment", EXPERIMENT),
-        ("stop experiment", EXPERIMENT),
-        ("promote", "000002"),
-        ("rollback", "000001"),
-    ]
+def test_what_the_test_does_not_show_is_not_promoted(found: LoopReport) -> None:
+    assert found.report["verdict"] == "hold"
+    assert [(line["action"], line["target"]) for line in found.audit] == TESTED
+    served = [set(stage.shown.model_L.tolist()) for stage in found.stages]
+    assert served == [{"000001"}, {"000001"}, {"000001", "000002"}]
+    assert all(len(stage.shown) == 240 and stage.shown.degraded == 0 for stage in found.stages)
+    assert "000001 is kept: " in found.outcome and "nothing to roll back" in found.outcome
+
+
+def test_what_the_test_shows_is_promoted_and_rolled_back_from(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = run_loop(TELLING, tmp_path / "loop", said.append)
+    assert found.report["verdict"] == "ship"
+    assert [(line["action"], line["target"]) for line in found.audit] == [*TESTED, ("promote", "000002"), ("rollback", "000001")]
     served = [set(stage.shown.model_L.tolist()) for stage in found.stages]
     assert served == [{"000001"}, {"000001"}, {"000001", "000002"}, {"000002"}, {"000001"}]
-    assert all(len(stage.shown) == 240 and stage.shown.degraded == 0 for stage in found.stages)
+    assert "000002 was promoted: " in found.outcome and any(line.startswith("promote 000002; ship: personal is better") for line in said)
 
 
 def test_what_the_server_reports_is_what_its_users_did(found: LoopReport) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genre.experiments.definition import ExperimentError
-from genre.experiments.loading import load_experiment, parse_experiment
+from genre.experiments.loading import load_experiment, parse_experiment, written
 from genre.experiments.state import Experiment
 
 TREE: dict[str, Any] = {
@@ -29,6 +29,23 @@ def test_a_definition_and_its_course_survive_json_and_yaml(tmp_path: Path) -> No
     assert Experiment.model_validate(json.loads(json.dumps(experiment.model_dump(mode="json")))) == experiment
     assert parse_experiment(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
     assert (config.control, config.treatments, config.shares()) == ("old", ["new"], {"old": 0.25, "new": 0.75})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"guardrails": {"hides": {"use": "metric", "metric": "own"}, "slow": {"use": "latency", "stop": False}}, "logs": {"latency": "ms"}},
+        {"ramp": [{"day": 0, "share": 0.1}, {"day": 2, "share": 1}], "layer": {"start": 0.5}, "cuped_days": None, "control": "new"},
+        {"metrics": {"ctr": {"use": "value", "weights": {"click": 1, "hide": -2}}}, "crossed": "drop", "hypothesis": "*é: [x]"},
+        {"variants": {"a": {}, "b": {}}, "interleave": True, "metrics": {"ctr": {"use": "mean", "event": "click"}}},
+    ],
+)
+def test_a_definition_that_is_written_is_read_as_the_same(more: dict[str, Any]) -> None:
+    config = parse_experiment({**TREE, **more})
+    text = written(config)
+    assert parse_experiment({**yaml.safe_load(text), "logs": more.get("logs", {})}) == config
+    assert "min_days" not in text and "crossed" in text and "use: " in text
 
 
 def test_a_file_gives_its_name_and_its_folder(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def demo_loop(
     seed: Annotated[int, typer.Option(help="Of the world and its users; what the server draws is new every time.")] = 0,
     folder: Annotated[Path | None, typer.Option(help="Keep the run there, which must be empty; deleted at the end by default.")] = None,
 ) -> None:
-    """The closed loop over HTTP: serve, retrain from the log, estimate off-policy, A/B test, promote, roll back.
+    """The closed loop over HTTP: serve, retrain from the log, estimate off-policy, A/B test, promote if it says so, roll back.
 
     Example: `genre demo loop`
     """
@@ -43,4 +43,5 @@ def demo_loop(
     out.print(escape(f"experiment: {found.report['sentence']}; {'; '.join(found.report['reasons'])}"), highlight=False, soft_wrap=True)
     for rail in found.report["guardrails"]:
         out.print(escape(f"guardrail {rail['name']}: {rail['state']}: {rail['text']}"), highlight=False, soft_wrap=True)
+    out.print(escape(found.outcome), highlight=False, soft_wrap=True)
     out.print(f"[bold]{escape(found.conclusion)}[/]   {found.users:,} users, {found.seconds:.0f} s", highlight=False, soft_wrap=True)

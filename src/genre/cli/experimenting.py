@@ -1,4 +1,4 @@
-"""Experiments on logs of any system: plan, start, report, stop."""
+"""Experiments on logs of any system, or on a server that runs: plan, start, report, stop."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from genre.cli import served_experiments
 from genre.cli.console import escape, out, print_list
+from genre.cli.served_experiments import COLOURS, KEY
 
-experiment_app = typer.Typer(no_args_is_help=True, help="Experiments: plan, start, read and stop them, on logs of any system.")
+experiment_app = typer.Typer(
+    no_args_is_help=True, help="Experiments: plan, start, read and stop them, on logs of any system or on a server."
+)
 app = typer.Typer()
 app.add_typer(experiment_app, name="experiment")
 
@@ -18,14 +22,22 @@ app.add_typer(experiment_app, name="experiment")
 ExperimentFile = Annotated[Path, typer.Argument(help="A definition, NAME.yaml.")]
 ExperimentFolder = Annotated[Path, typer.Option("--folder", help="Where started experiments are kept.")]
 Moment = Annotated[str | None, typer.Option("--now", help="As of when: a date, a time or unix seconds.")]
+Server = Annotated[
+    str | None,
+    typer.Option("--server", help=f"One that `genre serve` runs, as http://127.0.0.1:8080; {KEY} holds a key that is good for admin."),
+]
 
 
 @experiment_app.command("plan")
-def experiment_plan(definition: ExperimentFile, now: Moment = None) -> None:
-    """Before the start: how many units and days each effect needs, from the events there are.
+def experiment_plan(definition: ExperimentFile, now: Moment = None, server: Server = None) -> None:
+    """Before the start: how many units and days each effect needs, from the events there are, or from what a server's users did lately.
 
     Example: `genre experiment plan home.yaml`
     """
+    if server is not None:
+        _without_files(now=now)
+        served_experiments.plan(server, definition)
+        return
     from genre.experiments.loading import load_experiment
     from genre.experiments.planning import look_ahead
 
@@ -37,12 +49,17 @@ def experiment_plan(definition: ExperimentFile, now: Moment = None) -> None:
 
 
 @experiment_app.command("start")
-def experiment_start(definition: ExperimentFile, now: Moment = None, folder: ExperimentFolder = Path("experiments")) -> None:
-    """Start it; from now on the definition is fixed.
+def experiment_start(
+    definition: ExperimentFile, now: Moment = None, folder: ExperimentFolder = Path("experiments"), server: Server = None
+) -> None:
+    """Start it; from now on the definition is fixed. With a server, it assigns users by it from now on.
 
-    Example: `genre experiment start home.yaml`
+    Example: `genre experiment start home.yaml --server http://127.0.0.1:8080`
     """
-
+    if server is not None:
+        _without_files(now=now)
+        served_experiments.start(server, definition)
+        return
     from genre.experiments.course import start
     from genre.experiments.loading import load_experiment
 
@@ -50,6 +67,8 @@ def experiment_start(definition: ExperimentFile, now: Moment = None, folder: Exp
     started = start(load_experiment(definition), time.time() if moment is None else moment, folder)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in started.config.shares().items())
     out.print(escape(f"{started.config.name} runs: {shares}   kept in {folder}"), highlight=False, soft_wrap=True)
+    aside = "its definition is fixed, and no server is told: your own system assigns and logs; for `genre serve` to do it add --server URL"
+    out.print(escape(aside), highlight=False, soft_wrap=True)
 
 
 @experiment_app.command("report")
@@ -60,17 +79,23 @@ def experiment_report(
     now: Moment = None,
     page: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
     folder: ExperimentFolder = Path("experiments"),
+    server: Server = None,
 ) -> None:
     """Ship, hold or stop, with reasons, and one self-contained HTML page. Stops what must not go on.
 
+    With a server, the reasons and figures alone: its dashboard has the page, and it stops by itself.
+
     Example: `genre experiment report home`
     """
+    if server is not None:
+        _without_files(now=now, exposures=exposures, events=events, out=page)
+        served_experiments.report(server, which)
+        return
     from genre.experiments.course import report as analyse
 
     files = {name: file for name, file in (("exposures", exposures), ("events", events)) if file is not None}
     found, written, state = analyse(which, _moment(now), files, page, folder)
-    colours = {"ship": "green", "hold": "yellow", "stop": "red"}
-    out.print(f"[bold {colours[found.decision.verdict]}]{escape(found.decision.sentence)}[/]", highlight=False)
+    out.print(f"[bold {COLOURS[found.decision.verdict]}]{escape(found.decision.sentence)}[/]", highlight=False)
     for reason in found.decision.reasons:
         out.print(escape(f"  {reason}"), highlight=False, soft_wrap=True)
     header, rows = found.table()
@@ -90,17 +115,27 @@ def experiment_stop(
     reason: Annotated[str, typer.Option(help="Why; it is kept with the experiment.")],
     now: Moment = None,
     folder: ExperimentFolder = Path("experiments"),
+    server: Server = None,
 ) -> None:
     """Stop it: nobody is assigned any more.
 
     Example: `genre experiment stop home --reason "shipped blend"`
     """
-
+    if server is not None:
+        _without_files(now=now)
+        served_experiments.stop(server, name, reason)
+        return
     from genre.experiments.course import stop
 
     moment = _moment(now)
     stopped = stop(name, reason, time.time() if moment is None else moment, folder)
     out.print(escape(f"{name} is stopped: {stopped.reason}"), highlight=False, soft_wrap=True)
+
+
+def _without_files(**given: object) -> None:
+    """Raises ValueError: an option was given that means nothing to a server."""
+    if meant := [name for name, value in given.items() if value is not None]:
+        raise ValueError(f"--{' and --'.join(meant)} is of logs that are files; a server reads its own: leave it out, or --server")
 
 
 def _moment(text: str | None) -> float | None:

@@ -41,6 +41,7 @@ class ExperimentLine:
     surface: str = ""
     hypothesis: str = ""
     started: float | None = None
+    stopped: float | None = None
     reason: str = ""
 
 
@@ -94,7 +95,15 @@ class Planned:
 
 @dataclass(frozen=True)
 class ExperimentsView:
-    """Attributes: all experiments, newest first; the one that was opened, with findings or a plan, or why there is none; an example."""
+    """All experiments, or one.
+
+    Attributes:
+        experiments: newest first.
+        opened: the one that was asked for, with findings or a plan, or why there is none (`waiting`).
+        missing: a name that was asked for, and is none.
+        definition: of the opened one, as YAML; `terms` says in a sentence what was agreed before the start.
+        draft: what stands in the form. If it was `refused`, there is nothing else on the page.
+    """
 
     frame: Frame
     experiments: tuple[ExperimentLine, ...] = ()
@@ -102,7 +111,11 @@ class ExperimentsView:
     findings: Findings | None = None
     waiting: str = ""
     plan: Planned | None = None
-    example: str = EXAMPLE
+    definition: str = ""
+    terms: str = ""
+    missing: str = ""
+    draft: str = EXAMPLE
+    refused: bool = False
 
 
 def render_experiments(view: ExperimentsView) -> str:
@@ -115,6 +128,17 @@ def of_outlook(outlook: Outlook, config: ExperimentConfig) -> Planned:
     (first, *numbers), rows = outlook.table()
     header = (first, *(f"#{name}" for name in numbers))
     return Planned(outlook.sentence(config), outlook.caption(), header, tuple(map(tuple, rows)))
+
+
+def terms_of(config: ExperimentConfig) -> str:
+    """What was agreed beforehand, defaults included."""
+    once = "read on any day" if config.decide_by == "anytime" else "read once, at the end"
+    stops = [name for name, rail in config.guardrails.items() if rail.stop]
+    return (
+        f"{config.days} days or {config.planned_units:,} users are planned, {once}, to find a change of {config.min_effect:.1%} in "
+        f"{config.primary} with {config.alpha:.0%} false alarms; nothing is shipped before {config.min_days} days. "
+        + (f"It stops by itself when {' or '.join(stops)} breaks." if stops else "Nothing stops it by itself.")
+    )
 
 
 def of_analysis(analysis: Analysis) -> Findings:

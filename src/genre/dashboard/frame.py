@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -9,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from genre import pages
 from genre.dashboard.assets import ROOT, assets
@@ -72,6 +74,7 @@ def environment() -> Environment:
         "q": in_address,
         "image": image,
         "local": local,
+        "labelled": labelled,
     }
     return made
 
@@ -103,6 +106,21 @@ def when(seconds: float | None) -> str:
 
 def _time(seconds: float | None) -> str:
     return when(seconds) if seconds is None else Markup("<time>{}</time>").format(when(seconds))
+
+
+def labelled(rows: Markup, heads: Sequence[str]) -> Markup:
+    """Rows of a table, each cell with the name of its column, for where there is no room for a head above it."""
+    column = 0
+
+    def named(tag: re.Match[str]) -> str:
+        nonlocal column
+        if tag[0] == "<tr":
+            column = 0
+            return tag[0]
+        column += 1
+        return f'{tag[0]} data-label="{escape(heads[column - 1].removeprefix("#"))}"'
+
+    return Markup(re.sub(r"<(?:tr|td|th)\b", named, rows))  # it was markup, and what is added is escaped
 
 
 def in_address(value: str) -> str:

@@ -10,7 +10,8 @@ from genre.dashboard.lists import Did, Shown
 
 @dataclass(frozen=True)
 class Preview:
-    """A user's list on a surface. `before` is the list without the rule, if one was chosen; `made_by` has a label and a text a line."""
+    """A user's list on a surface. `before` is the list without the rule, if one was chosen; `made_by` has a label and a text a line;
+    `arm` is that of an experiment, if one makes the list, as the log calls it."""
 
     user: str
     now: tuple[Shown, ...]
@@ -19,6 +20,7 @@ class Preview:
     history: tuple[Did, ...] = ()
     made_by: tuple[tuple[str, str], ...] = ()
     degraded: str = ""
+    arm: str = ""
 
 
 @dataclass(frozen=True)

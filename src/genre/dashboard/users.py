@@ -19,13 +19,14 @@ class UserLine:
 
 @dataclass(frozen=True)
 class User:
-    """A user. `facts` are a label and a text a line; `lists` one list a surface; `others` ids that are the same person."""
+    """A user. `facts` are a label and a text a line; `lists` one list a surface, with the arm of
+    an experiment that makes it, if one does; `others` ids that are the same person."""
 
     user_id: str
     facts: tuple[tuple[str, str], ...] = ()
     others: tuple[str, ...] = ()
     history: tuple[Did, ...] = ()
-    lists: tuple[tuple[str, tuple[Shown, ...]], ...] = ()
+    lists: tuple[tuple[str, tuple[Shown, ...], str], ...] = ()
     variants: tuple[tuple[str, str], ...] = ()
 
 

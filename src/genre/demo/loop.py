@@ -1,4 +1,4 @@
-"""The closed loop: serve, learn from what was served, estimate before anybody sees it, test, promote, roll back."""
+"""The closed loop: serve, learn from what was served, estimate before anybody sees it, test; if the test says so promote, roll back."""
 
 from __future__ import annotations
 
@@ -99,21 +99,28 @@ def run_loop(settings: LoopConfig, folder: Path, say: Callable[[str], None]) -> 
         _until(lambda: EXPERIMENT in client.admin.served(), "start the experiment")
         tested = come("A/B test", settings.rounds)
         report = _reported(client, settings.users)
-        client.admin.stop(EXPERIMENT, report["sentence"])
-        say(f"promote {made.model}")
-        client.admin.promote(made.model)
-        _until(lambda: client.admin.models()["serving"] == made.model, "promote")
-        come(f"{made.model}, promoted", settings.rounds)
-        say(f"roll back to {popular}")
-        client.admin.rollback()
-        _until(lambda: client.admin.models()["serving"] == popular, "roll back")
-        come(f"{popular}, rolled back to", 1)
+        why = f"{report['verdict']}: {report['reasons'][0]}"
+        if report["experiment"]["status"] == "running":  # a guardrail that broke has stopped it
+            client.admin.stop(EXPERIMENT, f"everybody of the demonstration came; the verdict is {why}")
+        if report["verdict"] == "ship":
+            say(f"promote {made.model}; {why}")
+            client.admin.promote(made.model)
+            _until(lambda: client.admin.models()["serving"] == made.model, "promote")
+            come(f"{made.model}, promoted", settings.rounds)
+            say(f"roll back to {popular}, as one would if something went wrong with {made.model}")
+            client.admin.rollback()
+            _until(lambda: client.admin.models()["serving"] == popular, "roll back")
+            come(f"{popular}, rolled back to", 1)
+            outcome = f"{made.model} was promoted: {why}; then rolled back to {popular}, as one would if something went wrong"
+        else:
+            outcome = f"{popular} is kept: {why}; nothing was promoted, so there is nothing to roll back"
+            say(outcome)
         audit = client.admin.audit(20)[::-1]
     told, off_policy = claimed
     claims = told, _measured(report, settings.rounds), _known(tested)
     return LoopReport(
         users=settings.users, update=made, claims=claims, off_policy=off_policy, report=report, stages=tuple(stages), audit=tuple(audit),
-        seconds=time.monotonic() - began,
+        outcome=outcome, seconds=time.monotonic() - began,
     )  # fmt: skip
 
 

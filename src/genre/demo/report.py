@@ -58,6 +58,7 @@ class LoopReport:
         off_policy: the study that the first claim is from.
         report: of the experiment, as the server gave it.
         audit: oldest first.
+        outcome: what was done of what the experiment said.
     """
 
     users: int
@@ -67,6 +68,7 @@ class LoopReport:
     report: Mapping[str, Any]
     stages: tuple[Stage, ...]
     audit: tuple[Mapping[str, Any], ...]
+    outcome: str
     seconds: float
 
     @property

@@ -1,4 +1,4 @@
-"""Loading: a definition from YAML, and its mistakes in words that name their path."""
+"""Loading: a definition from YAML, its mistakes in words that name their path, and back to YAML."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from genre.experiments.definition import ExperimentConfig, ExperimentError, Layer, Logs, Step, Variant
 from genre.experiments.metrics import Mean, Ratio, Value
 from genre.yaml_files import read_mapping
 
+ALWAYS = ("use", "crossed")
+"""Written whatever they are: what chooses the kind, and what a server takes another default for."""
 KEYS = sorted({key for part in (ExperimentConfig, Variant, Layer, Step, Logs, Mean, Ratio, Value) for key in part.model_fields})
 
 
@@ -31,6 +34,22 @@ def parse_experiment(tree: dict[str, Any], where: str = "experiment", folder: Pa
         return ExperimentConfig.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
         raise ExperimentError("\n".join(f"{where}: {_explain(problem)}" for problem in error.errors())) from error
+
+
+def written(config: ExperimentConfig) -> str:
+    """The definition as YAML, without `logs` and what is as by default: parsed again it is the same."""
+    tree = _told(config, config.model_dump(mode="json", exclude={"logs"}))
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+
+
+def _told(value: Any, tree: Any) -> Any:
+    if isinstance(value, BaseModel):
+        default = {name: field.get_default(call_default_factory=True) for name, field in type(value).model_fields.items()}
+        kept = {name: part for name, part in tree.items() if name in ALWAYS or getattr(value, name) != default[name]}
+        return {name: _told(getattr(value, name), part) for name, part in kept.items()}
+    if isinstance(value, dict):
+        return {name: _told(value[name], part) for name, part in tree.items()}
+    return [*map(_told, value, tree)] if isinstance(value, list) else tree
 
 
 def _explain(problem: Any) -> str:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from genre.experiments.analysis import Analysis
 from genre.experiments.comparison import Comparison, change
 from genre.experiments.confidence import Interval
+from genre.experiments.loading import written
 from genre.pages import environment, write_page
 
 HEIGHT = 220
@@ -67,9 +66,7 @@ def render_report(analysis: Analysis) -> str:
         shares=config.shares(),
         begun=moment(analysis.started),
         ended=moment(analysis.now),
-        definition=yaml.safe_dump(
-            config.model_dump(mode="json", exclude={"logs"}, exclude_defaults=True), sort_keys=False, allow_unicode=True
-        ),
+        definition=written(config),
     )
 
 

@@ -69,7 +69,10 @@ class Experiment(Settings):
         """
         if not file.is_file():
             there = sorted(other.stem for other in file.parent.glob("*.json"))
-            raise ExperimentError(f"{file}: no such experiment; started here: {', '.join(there) or 'none'}")
+            raise ExperimentError(
+                f"{file}: no such experiment; started here: {', '.join(there) or 'none'}. One that a server runs is read "
+                "with --server URL, or on its dashboard"
+            )
         try:
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:

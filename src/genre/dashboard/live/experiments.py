@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import yaml
 
 from genre.dashboard.desk import Desk, Done
-from genre.dashboard.experiments import ExperimentLine, ExperimentsView, Findings, Planned, of_analysis, of_outlook
+from genre.dashboard.experiments import (
+    ExperimentLine,
+    ExperimentsView,
+    Findings,
+    Planned,
+    of_analysis,
+    of_outlook,
+    render_experiments,
+    terms_of,
+)
 from genre.dashboard.frame import Notice, in_address
 from genre.data.readers.rejection import ReadError
 from genre.experiments.definition import ExperimentConfig, ExperimentError
+from genre.experiments.loading import written
 from genre.experiments.state import Experiment
 from genre.serving.findings import analysed, planned
 from genre.serving.live import parse_live, pinned
 from genre.serving.routes.experiments import rehearsed
 from genre.serving.store import experiments, registry
-from genre.serving.store.database import Database
+from genre.serving.store.database import Database, Unavailable
 
 LONGEST = 20_000
 """Characters of a definition."""
@@ -33,7 +44,7 @@ def fill(desk: Desk) -> ExperimentsView:
     lines = tuple(map(_line, found))
     opened = next((one for one in found if one.config.name == desk["name"]), None)
     if opened is None:
-        return ExperimentsView(desk.frame(), lines)
+        return ExperimentsView(desk.frame(), lines, missing=desk["name"])
     findings, plan, waiting = None, None, ""
     if opened.status == "planned":
         try:
@@ -46,13 +57,19 @@ def fill(desk: Desk) -> ExperimentsView:
             findings = _analysed(desk.project.database, opened.config.name, now)
         except (ExperimentError, ReadError) as error:
             waiting = str(error)
-    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting, plan)
+    definition, terms = written(opened.config), terms_of(opened.config)
+    return ExperimentsView(desk.frame(), lines, _line(opened), findings, waiting, plan, definition, terms, draft=definition)
 
 
-def define(desk: Desk) -> Done:
-    """Written down; nobody is assigned before it is started, and until then it may be written anew."""
-    config = parsed(desk["definition"])
-    desk.write(lambda connection: experiments.define(connection, config, *desk.who))
+def define(desk: Desk) -> Done | str:
+    """Written down; nobody is assigned before it is started, and until then it may be written anew. What is refused stays in the form."""
+    text = desk.asked.get("definition", "")
+    try:
+        config = parsed(text)
+        desk.write(lambda connection: experiments.define(connection, config, *desk.who))
+    except (ExperimentError, Unavailable) as error:
+        told = replace(desk, notice=Notice(f"Not done: {error}", "bad"))
+        return render_experiments(ExperimentsView(told.frame(), draft=text, refused=True))
     return Done(_address(config.name), Notice(f"{config.name} is written down. Read it again, then start it."))
 
 
@@ -107,7 +124,7 @@ def _planned(database: Database, definition: str, minute: float) -> Planned:
 
 def _line(one: Experiment) -> ExperimentLine:
     config = one.config
-    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.reason)
+    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.stopped, one.reason)
 
 
 def _address(name: str) -> str:

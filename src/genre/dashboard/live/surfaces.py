@@ -13,8 +13,12 @@ from genre.dashboard.items import picture
 from genre.dashboard.lists import Shown
 from genre.dashboard.live.people import done, history, who_asks
 from genre.dashboard.surfaces import Preview, SurfacesView
-from genre.serving.contract import Engine, PastEvent, RecommendRequest, RecommendResponse, Trace
+from genre.serving.contract import Answering, Engine, PastEvent, RecommendRequest, RecommendResponse, Trace
 from genre.serving.engine import BundleEngine
+from genre.serving.interleaving import Interleaving
+from genre.serving.live import Arm
+from genre.serving.store.assignments import root_of
+from genre.serving.store.events import unit_of
 from genre.surfaces import DEFAULT, Boost, Cap, Exclude, Pin, Rule
 
 PLACES = 10
@@ -30,11 +34,13 @@ def fill(desk: Desk) -> SurfacesView:
         return SurfacesView(desk.frame(Problem("No model answers yet", why, "genre publish RUN")))
     names = tuple(bundled.placements) if bundled is not None else (DEFAULT,)
     surface = desk["surface"] if desk["surface"] in names else names[0]
-    rules = [named(rule, i) for i, rule in enumerate(bundled.placements[surface].settings.rules)] if bundled is not None else []
+    arm = arm_of(desk, engine, desk["user"], surface)
+    settings = arm.engine.placements[surface].settings if isinstance(arm.engine, BundleEngine) else None
+    rules = [named(rule, i) for i, rule in enumerate(settings.rules)] if settings is not None else []
     rule = desk["rule"] if desk["rule"] in rules else ""
     preview = None
     if desk["user"]:
-        preview = _preview(desk, engine, surface, rules.index(rule) if rule else None, rule)
+        preview = _preview(desk, arm, surface, rules.index(rule) if rule else None, rule)
     return SurfacesView(desk.frame(), names, surface, desk["user"], tuple(rules), rule, preview)
 
 
@@ -52,7 +58,22 @@ def named(rule: Rule, i: int) -> str:
     return f"{i + 1}: {words}"
 
 
-def listed(desk: Desk, engine: Engine, name: str, surface: str, past: Sequence[PastEvent], n: int) -> tuple[RecommendResponse, Trace]:
+def arm_of(desk: Desk, engine: Engine, name: str, surface: str) -> Arm:
+    """What answers somebody on a surface: the arm that an experiment gives them, else the engine that serves, without a label."""
+    live, unit = desk.project.live, unit_of(*who_asks(name))
+    if not name or not live.concerns(surface):
+        return Arm("", engine)
+    return live.arm(surface, desk.read(lambda connection: root_of(connection, unit)), time.time()) or Arm("", engine)
+
+
+def drawing(engine: Answering, draw: str) -> Answering:
+    """The same engine, or the same two of an interleaved experiment, with every choice drawn alike."""
+    if isinstance(engine, Interleaving):
+        return Interleaving({name: drawing(arm, draw) for name, arm in engine.arms.items()})
+    return engine.drawing(draw) if isinstance(engine, BundleEngine) else engine
+
+
+def listed(engine: Answering, name: str, surface: str, past: Sequence[PastEvent], n: int) -> tuple[RecommendResponse, Trace]:
     """What an engine would show somebody, with reasons; nothing is logged. Raises RequestError."""
     user, session = who_asks(name)
     return engine.recommend(RecommendRequest(surface=surface, user_id=user, session_id=session, n=n, explain=True), past, time.time())
@@ -91,18 +112,17 @@ def compared(now: Sequence[Shown], before: Sequence[Shown]) -> tuple[tuple[Shown
     )
 
 
-def _preview(desk: Desk, engine: Engine, surface: str, rule: int | None, called: str) -> Preview:
+def _preview(desk: Desk, arm: Arm, surface: str, rule: int | None, called: str) -> Preview:
     past = history(desk, desk["user"])
-    if isinstance(engine, BundleEngine):
-        # The same draws for both lists: a policy that explores would otherwise differ by chance, and the rule be blamed for it.
-        engine = engine.drawing(f"{hash_of(desk['user'], surface):020x}")
-    response, trace = listed(desk, engine, desk["user"], surface, past, PLACES)
+    # The same draws for both lists: a policy that explores would otherwise differ by chance, and the rule be blamed for it.
+    engine = drawing(arm.engine, f"{hash_of(desk['user'], surface):020x}")
+    response, trace = listed(engine, desk["user"], surface, past, PLACES)
     now, before = as_shown(desk, response), tuple[Shown, ...]()
     if rule is not None and isinstance(engine, BundleEngine):
-        other, _ = listed(desk, without(engine, surface, rule), desk["user"], surface, past, PLACES)
+        other, _ = listed(without(engine, surface, rule), desk["user"], surface, past, PLACES)
         now, before = compared(now, as_shown(desk, other))
     degraded = ", ".join(f"{stage}: {why}" for stage, why in trace.degraded.items())
-    return Preview(desk["user"], now, before, called, done(desk, desk["user"], REASONS), _made_by(trace), degraded)
+    return Preview(desk["user"], now, before, called, done(desk, desk["user"], REASONS), _made_by(trace), degraded, arm.label)
 
 
 def _made_by(trace: Trace) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ from genre.dashboard.desk import Desk, Done
 from genre.dashboard.frame import Notice, count, when
 from genre.dashboard.lists import Shown
 from genre.dashboard.live.people import called, done, history, unit_called
-from genre.dashboard.live.surfaces import as_shown, listed
+from genre.dashboard.live.surfaces import arm_of, as_shown, listed
 from genre.dashboard.users import User, UserLine, UsersView
 from genre.serving.erasure import forget as erase
 from genre.serving.store import catalogue
@@ -81,10 +81,11 @@ def _known(connection: sa.Connection, unit: str) -> tuple[list[tuple[str, str]],
     return facts, same, tuple((row.experiment, row.variant) for row in connection.execute(chosen))
 
 
-def _lists(desk: Desk, name: str) -> tuple[tuple[str, tuple[Shown, ...]], ...]:
+def _lists(desk: Desk, name: str) -> tuple[tuple[str, tuple[Shown, ...], str], ...]:
     engine = desk.engine
     if engine is None:
         return ()
     surfaces = list(desk.bundled.placements)[:SURFACES] if desk.bundled is not None else ["default"]
     past = history(desk, name)
-    return tuple((surface, as_shown(desk, listed(desk, engine, name, surface, past, PLACES)[0])) for surface in surfaces)
+    arms = {surface: arm_of(desk, engine, name, surface) for surface in surfaces}
+    return tuple((surface, as_shown(desk, listed(arm.engine, name, surface, past, PLACES)[0]), arm.label) for surface, arm in arms.items())

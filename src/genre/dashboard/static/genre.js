@@ -15,6 +15,21 @@
   const iso = (seconds) => new Date(seconds * 1000).toISOString();
   const short = (seconds, days) => (days > 3 ? iso(seconds).slice(5, 10) : iso(seconds).slice(11, 16));
 
+  // Where a value has no neighbour there is no line to draw.
+  const alone = (values) => values.flatMap((v, i) => (v != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
+
+  // An interval without neighbours has no area: a bar from low to high.
+  function bars(plot, bands) {
+    const ratio = devicePixelRatio;
+    for (const { series: [high, low], fill } of bands) {
+      for (const i of alone(plot.data[high])) {
+        const [x, top, bottom] = [plot.valToPos(plot.data[0][i], "x", true), plot.valToPos(plot.data[high][i], "y", true), plot.valToPos(plot.data[low][i], "y", true)];
+        plot.ctx.fillStyle = fill;
+        plot.ctx.fillRect(x - 7 * ratio, top, 14 * ratio, bottom - top);
+      }
+    }
+  }
+
   function draw(place) {
     const chart = JSON.parse(place.dataset.chart);
     const say = SAY[chart.unit];
@@ -27,13 +42,14 @@
       if (one.role === "line") {
         const stroke = colour(LINES[lines % LINES.length]);
         lines += 1;
-        series.push({ label: one.label, stroke, width: 2, value: (_, v) => (v == null ? "–" : say(v)), points: { show: chart.x.length < 40 } });
+        series.push({ label: one.label, stroke, width: 2, value: (_, v) => (v == null ? "–" : say(v)), points: { show: true, filter: () => (chart.x.length < 40 ? null : alone(one.values)) } });
       } else {
         series.push({ label: one.label, stroke: "transparent", value: (_, v) => (v == null ? "–" : say(v)), points: { show: false } });
         if (one.role === "high") high = i + 1;
         else bands.push({ series: [high, i + 1], fill: colour("--accent") + "30" });
       }
     });
+    const rest = chart.x.findLastIndex((_, i) => chart.series.some((one) => one.values[i] != null));
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const options = {
       width: place.clientWidth,
@@ -43,8 +59,13 @@
       scales: { x: { time: !chart.days } },
       axes: [
         { ...axis, values: (_, at) => at.map((v) => (chart.days ? (Number.isInteger(v) ? v : "") : short(v, span))) },
-        { ...axis, size: 70, values: (_, values) => values.map((v) => (chart.unit === "count" && !Number.isInteger(v) ? "" : say(v))) },
+        { ...axis, size: 80, values: (_, values) => values.map((v) => (chart.unit === "count" && !Number.isInteger(v) ? "" : say(v))) },
       ],
+      hooks: {
+        ready: [(plot) => plot.setLegend({ idx: rest })],
+        setLegend: [(plot) => plot.legend.idx == null && rest >= 0 && plot.setLegend({ idx: rest })],
+        draw: [(plot) => bars(plot, bands)],
+      },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     };
     place.replaceChildren();
