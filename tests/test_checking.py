@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import genre
-from genre.pipeline import check
+from genre.checking import check
 from genre.runs import Run
 
 

@@ -10,6 +10,7 @@ import pytest
 import genre
 from genre import pipeline
 from genre.config import load_config, load_run_config
+from genre.judging import measure
 from genre.recommender import Recommender
 from genre.runs import Run
 
@@ -26,7 +27,7 @@ def test_old_rankers_never_meet_new_indices(halfway: Run) -> None:
     with pytest.raises(RuntimeError, match="was made from an earlier prepare than is there now"):
         Recommender.load(halfway.folder)
     with pytest.raises(RuntimeError, match="was made from an earlier prepare than is there now"):
-        list(pipeline.measure(halfway.folder))
+        list(measure(halfway.folder))
 
 
 def test_a_ranker_that_left_the_configuration_is_kept_and_told_of(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genre.evaluation.result import Result
-from genre.pipeline import measure
+from genre.judging import measure
 from genre.runs import Run
 from genre.tradeoff import SWEEPS, Curve, tradeoff
 

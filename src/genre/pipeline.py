@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import tempfile
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from genre.component import Settings, build, own_files, resolve
-from genre.config import POLICY_RUNG, ConfigError, GenreConfig, dump_config, load_config, load_run_config
-from genre.data.checks import check as check_data
-from genre.data.checks import leaks
-from genre.data.dataset import Dataset, Part
+from genre.choices import CHOSEN_FINETUNE, chosen, write_chosen
+from genre.component import build, own_files, resolve
+from genre.config import POLICY_RUNG, ConfigError, GenreConfig, dump_config, load_config
+from genre.data.dataset import Dataset
 from genre.data.enriched import COLUMNS as SUMMARIES
-from genre.data.enriched import as_asked, names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
-from genre.data.findings import Finding
+from genre.data.enriched import names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.impressions import training_impressions
-from genre.data.preparing import indexed, interactions_of, split_up
 from genre.data.preparing import prepare as prepare_data
 from genre.data.readers import Reader
 from genre.data.splitting import Split
-from genre.data.text import render
 from genre.deciding import decided, shelf_of
 from genre.encoders import Encoder
-from genre.encoders.catalogue import CatalogueEncoder, fit_catalogue, load_vectors
+from genre.encoders.catalogue import CatalogueEncoder, fit_catalogue
 from genre.encoders.likeness import Likeness
-from genre.evaluation.beyond_accuracy import category_shares
-from genre.evaluation.evaluator import Catalogue, Scorer
-from genre.evaluation.evaluator import evaluate as evaluate_ranker
-from genre.evaluation.result import Result
+from genre.judging import content_of, judge
 from genre.llm.enrichment import enrich as enrich_data
 from genre.llm.finetune_settings import FinetuneConfig
 from genre.llm.model_files import files_of, locate
@@ -52,10 +39,6 @@ from genre.writing import whole
 log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
-CHOSEN_FINETUNE = "/finetune"
-"""Its place in chosen.json, which no ranker's name can be."""
-UNDER = "under"
-"""Beside each choice in chosen.json: the settings that it was made under."""
 
 
 def run(
@@ -251,67 +234,6 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
     run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
 
 
-def chosen(config: GenreConfig, run: Run, name: str) -> dict[str, Any]:
-    """What validation decided in this run for a ranker (or stage), but for what was set by hand since.
-
-    Raises:
-        ValueError: it was decided under other settings than these.
-    """
-    found = read_chosen(run).get(name, {})
-    now = _decides(config, name)
-    was = found.pop(UNDER, now)
-    path = {key: f"{_place(name)}.{key}" for key in found}
-    kept = {key: value for key, value in found.items() if was.get(path[key]) == now.get(path[key])}
-    changed = [each for each in now if each in was and was[each] != now[each] and each not in path.values()]
-    if kept and changed:
-        raise ValueError(
-            f"{run.folder}: validation chose {' and '.join(path[key] for key in kept)} under other settings than now "
-            f"({', '.join(changed)} changed). Run these with a split first, to choose anew, or set what was chosen yourself"
-        )
-    return kept
-
-
-def read_chosen(run: Run) -> dict[str, Any]:
-    """What validation decided in this run, by ranker (or stage), and under which settings."""
-    file = run.folder / "chosen.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
-
-
-def write_chosen(config: GenreConfig, run: Run, name: str, settings: dict[str, Any]) -> None:
-    """What validation decided, for training on everything later."""
-    found = read_chosen(run) | {name: settings | {UNDER: _decides(config, name)}}
-    (run.folder / "chosen.json").write_text(json.dumps(found, indent=2) + "\n")
-
-
-def _place(name: str) -> str:
-    return "finetune" if name == CHOSEN_FINETUNE else f"rankers.{name}"
-
-
-def _decides(config: GenreConfig, name: str) -> dict[str, Any]:
-    """Every setting that a choice of validation depends on, by its path."""
-    sections: dict[str, Settings | None] = {}
-    waiting = [_place(name)]
-    while waiting:
-        kind, _, which = (path := waiting.pop()).partition(".")
-        section = getattr(config, kind)[which] if which else getattr(config, kind)
-        sections[path] = section
-        if kind == "rankers":
-            waiting += [*(f"rankers.{member}" for member in section.members()), *(f"encoders.{encoder}" for encoder in section.encoders())]
-        if kind == "encoders":
-            waiting += section.stages()
-        if kind == "finetune" and section.model == "pretrain":
-            waiting.append("pretrain")
-    return {
-        f"{path}.{key}": value for path, section in sections.items() if section for key, value in section.model_dump(mode="json").items()
-    }
-
-
-def content_of(run: Run, encoders: Iterable[str]) -> npt.NDArray[np.float32] | None:
-    """The item vectors of some encoders side by side; None of none."""
-    vectors = [load_vectors(run.path(f"embed/{name}")) for name in encoders]
-    return np.concatenate(vectors, axis=1) if vectors else None
-
-
 def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:
     """One ranker, judged on the test part over the whole catalogue."""
 
@@ -338,37 +260,6 @@ def decide(config: GenreConfig, run: Run, force: bool = False) -> None:
     settings = {"evaluate": config.evaluate.model_dump(mode="json"), "policy": config.policy.model_dump(mode="json"), "seed": config.seed}
     inputs = ["prepare", *(f"embed/{encoder}" for encoder in config.encoders), f"rank/{config.served}"]
     run.stage(f"evaluate/{POLICY_RUNG}", settings, inputs, work, own_files(config.policy), force)
-
-
-def judge(
-    config: GenreConfig,
-    run: Run,
-    dataset: Dataset,
-    score: Scorer,
-    content_ND: npt.NDArray[np.float32] | None,
-    part: Part,
-    name: str,
-    synthetic: bool,
-) -> Result:
-    """A scorer's metrics on a part of the split, with the protocol in words."""
-    settings = config.evaluate
-    everyone = dataset.ground_truth(part)
-    truth = everyone.draw(settings.users, config.data.seed)
-    categories = category_shares(dataset.items[settings.category])[0] if settings.category else None
-    counts_N = dataset.training.item_counts(dataset.n_items)
-    protocol = f"{dataset.summary['protocol']}{'' if part == 'test' else ', validation'}"
-    enriched = run.path("enrich") if synthetic else None
-    return evaluate_ranker(
-        score,
-        truth,
-        Catalogue(counts_N, content_ND, categories),
-        protocol,
-        settings,
-        dataset.repeats,
-        dataset.left_out(part, len(everyone)),
-        what=f"evaluating {name}",
-        asked=as_asked(truth.queries, truth.user_idx_B, len(dataset.users), enriched),
-    )
 
 
 def publish(config: GenreConfig, run: Run, force: bool = False, learnt: Path | None = None) -> Path:
@@ -400,50 +291,3 @@ def publish(config: GenreConfig, run: Run, force: bool = False, learnt: Path | N
 
     run.stage(version, settings, inputs, work)
     return run.path(version)
-
-
-def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Iterator[tuple[str, Result]]:
-    """Rankers of a finished run on a part of the split, without writing anything.
-
-    Raises:
-        ValueError: no such ranker or part.
-    """
-    if part not in ("valid", "test"):
-        raise ValueError(f"there is no part {part!r}; valid or test")
-    run, config = Run(folder), load_run_config(folder)
-    if missing := [name for name in names if name not in config.rankers]:
-        raise ValueError(f"{folder} has no ranker {missing[0]!r}; it has {', '.join(config.rankers)}")
-    if config.data.split.use == "none":
-        raise ValueError(
-            f"{folder} learnt from everything (data.split.use=none), so nothing is left to judge by; for figures run its configuration "
-            "with a split and another name"
-        )
-    dataset = Dataset.load(run.path("prepare"))
-    content = content_of(run, config.encoders)
-    chosen: Part = "test" if part == "test" else "valid"
-    for name in names or config.rankers:
-        ranker = Ranker.load(run.path(f"rank/{name}"))
-        yield name, judge(config, run, dataset, ranker.score, content, chosen, name, ranker.config.synthetic)
-
-
-def check(config: str | Path, overrides: Iterable[str] = ()) -> tuple[list[Finding], pl.DataFrame]:
-    """What is wrong with the interactions that a configuration counts and their items, and the rows that could not be read."""
-    settings = load_config(config, overrides)
-    with tempfile.TemporaryDirectory() as scratch:
-        tables = build(Reader, settings.data.reader).read(Path(scratch))
-        data = settings.data
-        counted, _ = interactions_of(tables.events, data.events, data.min_value)
-        items = None if tables.items is None else tables.items.collect()
-        if items is not None:
-            items = items.with_columns(render(items, data.text).alias("text"))
-        findings = check_data(counted, items, time.time())
-        if findings and findings[0].name == "empty":
-            return findings, tables.rejected
-        numbered = [indexed(table, counted, who) for table, who in ((tables.items, "item"), (tables.users, "user"))]
-        try:
-            interactions = split_up(counted, numbered[0], numbered[1], build(Split, data.split), data.ties, data.seed)
-        except ValueError as error:
-            found = [Finding("error", "split", str(error), 0, 0.0, (), "training cannot begin like this")]
-        else:
-            found = leaks(interactions, data.repeats)
-        return [*found, *findings], tables.rejected

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 import genre
+from genre.checking import check
 from genre.data.leaks import Check, leak_checks
 from genre.data.splitting import TEST, TRAIN, VALID
-from genre.pipeline import check
 
 Row = tuple[int, int, float | None, int]
 

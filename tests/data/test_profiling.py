@@ -116,7 +116,7 @@ def german(folder: Path, form: str, every: int) -> Path:
 
 
 def test_most_times_of_one_form_are_a_clock_and_the_others_are_told(tmp_path: Path) -> None:
-    from genre.pipeline import check
+    from genre.checking import check
 
     roles = {"user": "kunde", "item": "artikel", "time": "datum"}
     file = write_config("de", german(tmp_path, "%d.%m.%Y", 4), folder=tmp_path, overrides=roles)
@@ -130,7 +130,7 @@ def test_most_times_of_one_form_are_a_clock_and_the_others_are_told(tmp_path: Pa
 
 
 def test_times_that_cannot_be_read_are_no_clock_and_hold_nothing_up(tmp_path: Path) -> None:
-    from genre.pipeline import check
+    from genre.checking import check
 
     roles = {"user": "kunde", "item": "artikel", "time": "datum"}
     file = write_config("de", german(tmp_path, "am %d.%m. um %H", 1), folder=tmp_path, overrides=roles)

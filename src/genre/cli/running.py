@@ -67,8 +67,8 @@ def check(config: ConfigFile, changes: Changes = None) -> None:
 
     Example: `genre check shop.yaml`
     """
+    from genre.checking import check as check_data
     from genre.data.findings import several
-    from genre.pipeline import check as check_data
 
     findings, rejected = check_data(config, changes or [])
     colours = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -111,7 +111,7 @@ def evaluate(
 
     Example: `genre evaluate runs/shop --ranker blend --part valid`
     """
-    from genre.pipeline import measure
+    from genre.judging import measure
 
     for name, result in measure(run, ranker or [], part):
         for line in result.lines():
