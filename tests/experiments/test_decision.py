@@ -7,6 +7,7 @@ import pytest
 from genre.experiments.comparison import Comparison, Look
 from genre.experiments.confidence import Interval
 from genre.experiments.decision import decide
+from genre.experiments.definition import ExperimentError
 from genre.experiments.guardrails import Outcome
 from genre.experiments.loading import parse_experiment
 from genre.experiments.srm import RatioCheck
@@ -57,3 +58,18 @@ def test_a_broken_guardrail_of_one_variant_stops_the_experiment_whatever_the_oth
     assert any("c is better" in reason and "start it again without b" in reason for reason in found.reasons)
     softer = decide(CONFIG, 8.0, 800, FINE, [compared("b", 0.1), compared("c", 0.2)], [rail("b", stop=False)])
     assert (softer.verdict, softer.variant) == ("ship", "c")
+
+
+def test_one_variant_that_loses_does_not_stop_another_of_which_nothing_can_be_said_yet() -> None:
+    found = decide(CONFIG, 8.0, 800, FINE, [compared("b", -0.4)], [])
+    assert found.verdict == "hold"
+    assert any("b is worse" in reason for reason in found.reasons)
+    assert any(reason.startswith("c: too early") for reason in found.reasons)
+    assert decide(CONFIG, 8.0, 800, FINE, [compared("b", -0.4), compared("c", -0.4)], []).verdict == "stop"
+
+
+def test_a_hold_out_takes_everybody_from_the_first_day() -> None:
+    shop = {"metrics": {"clicks": {"use": "mean", "event": "click"}}, "primary": "clicks", "variants": {"out": {}, "in": {}}}
+    assert parse_experiment({"name": "x", **shop, "hold_out": True}).hold_out
+    with pytest.raises(ExperimentError, match="leave out `ramp`"):
+        parse_experiment({"name": "x", **shop, "hold_out": True, "ramp": [{"day": 0, "share": 0.2}, {"day": 5, "share": 1}]})

@@ -59,7 +59,9 @@ def decide(
             reasons.append(f"{worse}: {say(found, config, over)}")
         else:
             alive.append((found, good))
-    if not alive:
+    measured = {found.variant for found in primary}
+    unmeasured = [] if config.interleave else [name for name in config.treatments if name not in measured]
+    if not alive and not unmeasured:
         return Decision("stop", None, tuple(reasons))
     gains = [found for found, good in alive if good]
     if gains:
@@ -71,6 +73,9 @@ def decide(
         return Decision("hold" if doubts else "ship", None if doubts else best.variant, (*reasons, *doubts))
     nothing = "no preference" if config.interleave else "no difference"
     reasons += [f"{found.variant}: {nothing} shown; {say(found, config, over)}" for found, _ in alive]
+    reasons += [
+        f"{name}: too early, there are fewer than {config.min_units} units, or none did anything that counts" for name in unmeasured
+    ]
     if over:
         reasons.append(f"the planned {config.days} days are over; a larger effect than the interval holds is ruled out")
         return Decision("stop", None, tuple(reasons))

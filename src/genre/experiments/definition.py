@@ -228,6 +228,8 @@ class ExperimentConfig(Settings):
             raise ValueError("hold_out: name two variants, who is held out and who takes part; without `serve` or `interleave`")
         if self.layer != Layer():
             raise ValueError("hold_out: it concerns everybody, in every layer; leave out `layer`")
+        if self.ramp != [Step(day=0, share=1)]:
+            raise ValueError("hold_out: who is not taken in yet would be neither held out nor taking part; leave out `ramp`")
         return self
 
     @model_validator(mode="after")
