@@ -11,7 +11,7 @@ import polars as pl
 from genre.choices import CHOSEN_FINETUNE, chosen, write_chosen
 from genre.component import build, own_files, resolve
 from genre.config import POLICY_RUNG, ConfigError, GenreConfig, dump_config, load_config
-from genre.data.dataset import Dataset
+from genre.data.dataset import Dataset, checks_of, read_summary
 from genre.data.enriched import COLUMNS as SUMMARIES
 from genre.data.enriched import names_summaries, read_summaries, read_synthetic, with_summaries, with_synthetic
 from genre.data.impressions import training_impressions
@@ -101,7 +101,7 @@ def prepare(config: GenreConfig, run: Run, force: bool = False) -> None:
         prepare_data(reader, build(Split, data.split), folder, **settings)
 
     run.stage("prepare", data.model_dump(mode="json"), (), work, files=[*reader.sources(), *own_files(data)], force=force)
-    for each in Dataset.load(run.path("prepare")).checks:
+    for each in checks_of(read_summary(run.path("prepare"))):
         if each.level == "leak":
             log.warning("leak: %s; figures of this run promise more than will come true (genre check says what to do)", each.sentence)
 

@@ -46,7 +46,7 @@ class Dataset:
     @classmethod
     def load(cls, folder: Path) -> Dataset:
         """Read a finished prepare stage."""
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = read_summary(folder)
         items, users, interactions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "users", "interactions"))
         shown, disliked = folder / "impressions.parquet", folder / "disliked.parquet"
         impressions = pl.scan_parquet(shown) if shown.is_file() else None
@@ -61,9 +61,7 @@ class Dataset:
     @property
     def checks(self) -> list[Check]:
         """What was looked for in the split before anything was learnt; nothing where nothing tests."""
-        saved = self.summary.get("checks", [])
-        assert isinstance(saved, list)
-        return [Check(**each) for each in saved]
+        return checks_of(self.summary)
 
     @cached_property
     def everything(self) -> Histories:
@@ -117,3 +115,16 @@ class Dataset:
         filled = np.flatnonzero(counts)
         now[filled] = time[offsets[1:][filled] - 1]
         return Histories(rows["item_idx"].to_numpy(), time, offsets, now)
+
+
+def read_summary(folder: Path) -> dict[str, object]:
+    """What a finished prepare stage says of itself, without its tables."""
+    found: dict[str, object] = json.loads((folder / "summary.json").read_text())
+    return found
+
+
+def checks_of(summary: dict[str, object]) -> list[Check]:
+    """See Dataset.checks."""
+    saved = summary.get("checks", [])
+    assert isinstance(saved, list)
+    return [Check(**each) for each in saved]
