@@ -214,13 +214,18 @@ def test_other_orders_of_the_same_events_teach_the_same(run: Path, tmp_path: Pat
             assert heads[0].learner.posterior.target_HF.any()
 
 
+def first_is_clicked(client: TestClient, users: int) -> None:
+    """So many users get a list of three of `shared` each and click its first item; returns when the head has learnt all of it."""
+    for at in range(users):
+        answer = ask(client, "shared", user_id=f"u{at}")
+        send(client, [click(f"e{at}", answer, answer["items"][0]["item_id"])])
+    assert eventually(lambda: head_of(client, "shared").learner.posterior.target_HF[0, 0] == users)
+    assert eventually(lambda: head_of(client, "shared").learner.posterior.count_H[0] == 3 * users)
+
+
 def test_a_restart_forgets_nothing_and_doubles_nothing(run: Path) -> None:
     with served(run) as client:
-        for at in range(10):
-            answer = ask(client, "shared", user_id=f"u{at}")
-            send(client, [click(f"e{at}", answer, answer["items"][0]["item_id"])])
-        assert eventually(lambda: head_of(client, "shared").learner.posterior.target_HF[0, 0] == 10)
-        assert eventually(lambda: head_of(client, "shared").learner.posterior.count_H[0] == 30)
+        first_is_clicked(client, 10)
         before = head_of(client, "shared")
     with served(run) as client:
         assert same(head_of(client, "shared"), before)
@@ -251,11 +256,7 @@ def test_two_replicas_come_to_know_the_same(run: Path, postgres: str) -> None:
 
 def test_a_new_model_begins_with_its_bundles_state_and_what_came_since(run: Path) -> None:
     with served(run) as client:
-        for at in range(5):
-            answer = ask(client, "shared", user_id=f"u{at}")
-            send(client, [click(f"e{at}", answer, answer["items"][0]["item_id"])])
-        assert eventually(lambda: head_of(client, "shared").learner.posterior.target_HF[0, 0] == 5)
-        assert eventually(lambda: head_of(client, "shared").learner.posterior.count_H[0] == 15)
+        first_is_clicked(client, 5)
         learnt = operating.learnt_so_far(run, run / "learnt")
         made = Run(run)
         assert publish(with_bandits(made), made, force=True, learnt=learnt).name == "000002"
