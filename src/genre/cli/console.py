@@ -65,6 +65,11 @@ def _narrowest(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int
     return [max(map(cell_len, [*name.split(), *column])) for name, column in zip(header, cells, strict=True)]
 
 
+def say(text: str) -> None:
+    """A line, whatever is in it."""
+    out.print(escape(text), highlight=False, soft_wrap=True)
+
+
 def print_list(title: str, rows: Sequence[Sequence[str | None]], header: Sequence[str], widths: Sequence[int] = ()) -> None:
     """A table under its title, or the title alone where there is nothing to list; `widths`: of the columns, at least."""
     out.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genre.cli.console import err, escape, out, print_list
+from genre.cli.console import err, escape, out, print_list, say
 
 demo_app = typer.Typer(no_args_is_help=True, help="Demonstrations on the synthetic world, where the truth is known.")
 app = typer.Typer()
@@ -28,20 +28,20 @@ def demo_loop(
     """
     from genre.demo.loop import LoopConfig, run_loop
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         err.print(escape(text), highlight=False, soft_wrap=True)
 
     settings = LoopConfig(users=users, rounds=rounds, seed=seed)
     with tempfile.TemporaryDirectory(prefix="genre-loop-") as scratch:
-        found = run_loop(settings, folder or Path(scratch) / "loop", say)
+        found = run_loop(settings, folder or Path(scratch) / "loop", tell)
     for caption, header, rows in found.tables():
         print_list(caption, rows, header)
-    out.print(escape(found.offline), highlight=False, soft_wrap=True)
-    out.print(escape(f"off-policy: {found.estimate}"), highlight=False, soft_wrap=True)
+    say(found.offline)
+    say(f"off-policy: {found.estimate}")
     for warning in found.off_policy.overlap.warnings:
-        out.print(escape(f"  {warning}"), highlight=False, soft_wrap=True)
-    out.print(escape(f"experiment: {found.report['sentence']}; {'; '.join(found.report['reasons'])}"), highlight=False, soft_wrap=True)
+        say(f"  {warning}")
+    say(f"experiment: {found.report['sentence']}; {'; '.join(found.report['reasons'])}")
     for rail in found.report["guardrails"]:
-        out.print(escape(f"guardrail {rail['name']}: {rail['state']}: {rail['text']}"), highlight=False, soft_wrap=True)
-    out.print(escape(found.outcome), highlight=False, soft_wrap=True)
+        say(f"guardrail {rail['name']}: {rail['state']}: {rail['text']}")
+    say(found.outcome)
     out.print(f"[bold]{escape(found.conclusion)}[/]   {found.users:,} users, {found.seconds:.0f} s", highlight=False, soft_wrap=True)

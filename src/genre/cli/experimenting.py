@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from genre.cli import served_experiments
-from genre.cli.console import escape, out, print_list
+from genre.cli.console import escape, out, print_list, say
 from genre.cli.served_experiments import COLOURS, KEY
 
 experiment_app = typer.Typer(
@@ -45,7 +45,7 @@ def experiment_plan(definition: ExperimentFile, now: Moment = None, server: Serv
     found = look_ahead(config, _moment(now))
     header, rows = found.table()
     print_list(found.caption(), rows, header)
-    out.print(escape(found.sentence(config)), highlight=False, soft_wrap=True)
+    say(found.sentence(config))
 
 
 @experiment_app.command("start")
@@ -66,9 +66,9 @@ def experiment_start(
     moment = _moment(now)
     started = start(load_experiment(definition), time.time() if moment is None else moment, folder)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in started.config.shares().items())
-    out.print(escape(f"{started.config.name} runs: {shares}   kept in {folder}"), highlight=False, soft_wrap=True)
+    say(f"{started.config.name} runs: {shares}   kept in {folder}")
     aside = "its definition is fixed, and no server is told: your own system assigns and logs; for `genre serve` to do it add --server URL"
-    out.print(escape(aside), highlight=False, soft_wrap=True)
+    say(aside)
 
 
 @experiment_app.command("report")
@@ -97,15 +97,15 @@ def experiment_report(
     found, written, state = analyse(which, _moment(now), files, page, folder)
     out.print(f"[bold {COLOURS[found.decision.verdict]}]{escape(found.decision.sentence)}[/]", highlight=False)
     for reason in found.decision.reasons:
-        out.print(escape(f"  {reason}"), highlight=False, soft_wrap=True)
+        say(f"  {reason}")
     header, rows = found.table()
     print_list(found.caption(), rows, header)
     for rail in found.guardrails:
-        out.print(escape(f"guardrail {rail.name}, {rail.variant}: {rail.state}: {rail.text}"), highlight=False, soft_wrap=True)
+        say(f"guardrail {rail.name}, {rail.variant}: {rail.state}: {rail.text}")
     for why in found.silent.values():
-        out.print(escape(why), highlight=False, soft_wrap=True)
+        say(why)
     if state is not None and state.status == "stopped":
-        out.print(escape(f"stopped: {state.reason}"), highlight=False, soft_wrap=True)
+        say(f"stopped: {state.reason}")
     out.print(f"report: {written}", highlight=False, soft_wrap=True)
 
 
@@ -129,7 +129,7 @@ def experiment_stop(
 
     moment = _moment(now)
     stopped = stop(name, reason, time.time() if moment is None else moment, folder)
-    out.print(escape(f"{name} is stopped: {stopped.reason}"), highlight=False, soft_wrap=True)
+    say(f"{name} is stopped: {stopped.reason}")
 
 
 def _without_files(**given: object) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genre.cli.console import escape, out, print_list
+from genre.cli.console import escape, out, print_list, say
 
 if TYPE_CHECKING:
     from genre.serving.admin_client import Admin
@@ -69,11 +69,6 @@ def stop(url: str, name: str, reason: str) -> None:
     """Nobody is assigned any more."""
     with _connected(url) as admin:
         say(f"{name} is stopped: {admin.stop(name, reason)['reason']}")
-
-
-def say(text: str) -> None:
-    """A line, whatever is in it."""
-    out.print(escape(text), highlight=False, soft_wrap=True)
 
 
 def _read(file: Path) -> dict[str, Any]:
