@@ -46,6 +46,8 @@ class LoopConfig(Settings):
     """Lists that everybody asks for while estimates and tests are made."""
     temperature: PositiveFloat = 2.5
     """Of the policy, the same for both models: what is never shown, no log can judge."""
+    min_days: int = Field(0, ge=0, le=1)
+    """Before the test may find for the new model. The demonstration takes minutes: 1 keeps what is popular."""
     seed: int = 0
 
     def world(self) -> WorldConfig:
@@ -157,7 +159,7 @@ def experiment(control: str, treatment: str, settings: LoopConfig) -> dict[str, 
             "narrow": {"use": "coverage", "margin": 0.5},
         },
         "days": 1,
-        "min_days": 0,
+        "min_days": settings.min_days,
         "min_units": 50,
         "planned_units": settings.users,
     }
