@@ -35,3 +35,11 @@ def test_the_jackknife_knows_the_spread_and_errs_on_the_wide_side() -> None:
 def test_more_units_than_there_are_cannot_be_drawn() -> None:
     with pytest.raises(ValueError, match="cannot draw 3 of 2"):
         distinct_items(np.array([1]), 2, 3)
+
+
+def test_where_everything_was_shown_an_item_more_or_less_is_not_certain() -> None:
+    everything = np.full((20, 50), 10)
+    nearly = everything.copy()
+    nearly[:, 0] = 0
+    (all_of_them, se), (but_one, other_se) = (jackknifed(counts, np.full(20, 20), 360) for counts in (everything, nearly))
+    assert (all_of_them, but_one) == pytest.approx((50, 49)) and se == other_se == 1

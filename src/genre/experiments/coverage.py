@@ -53,8 +53,11 @@ def distinct_items(count_N: Ints, n: int, m: int) -> float:
 
 
 def jackknifed(counts_GN: Ints, size_G: Ints, m: int) -> tuple[float, float]:
-    """Distinct items among m units with the standard error of leaving out one group at a time, which errs on the wide side."""
+    """Distinct items among m units with the standard error of leaving out one group at a time, which errs on the wide side.
+
+    Where nearly everything was shown, leaving out changes nothing, though one more unit may yet add an item: so at least one item.
+    """
     count_N, n = counts_GN.sum(0), int(size_G.sum())
     without_G = np.array([distinct_items(count_N - counts_N, n - int(size), m) for counts_N, size in zip(counts_GN, size_G, strict=True)])
     spread = (len(size_G) - 1) / len(size_G) * ((without_G - without_G.mean()) ** 2).sum()
-    return distinct_items(count_N, n, m), float(np.sqrt(spread))
+    return distinct_items(count_N, n, m), float(max(np.sqrt(spread), 1.0))
