@@ -30,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> LoopReport:
 
 
 def test_what_the_test_does_not_show_is_not_promoted(found: LoopReport) -> None:
-    assert found.report["verdict"] == "hold"
+    assert (found.report["verdict"], found.report["sentence"]) == ("hold", "Stopped before anything could be decided")
     assert [(line["action"], line["target"]) for line in found.audit] == TESTED
     served = [set(stage.shown.model_L.tolist()) for stage in found.stages]
     assert served == [{"000001"}, {"000001"}, {"000001", "000002"}]
@@ -67,7 +67,8 @@ def test_the_three_answers_are_to_the_same_question(found: LoopReport) -> None:
 
 def test_claims_agree_where_their_difference_may_be_nothing() -> None:
     one = Claim("", 1, 1.3, 0.3, 0.0, 0.6)
-    assert one.agrees(Claim("", 1, 1.7, 0.7, 0.4, 1.0)), "0.4 apart, and 0.42 wide"
+    other = Claim("", 1, 1.7, 0.7, 0.4, 1.0)
+    assert one.agrees(other) and one.apart(other) == pytest.approx((0.4, 0.4 - 0.18**0.5, 0.4 + 0.18**0.5))
     assert not one.agrees(Claim("", 1, 1.8, 0.8, 0.5, 1.1))
 
 

@@ -104,6 +104,7 @@ def run_loop(settings: LoopConfig, folder: Path, say: Callable[[str], None]) -> 
         why = f"{report['verdict']}: {report['reasons'][0]}"
         if report["experiment"]["status"] == "running":  # a guardrail that broke has stopped it
             client.admin.stop(EXPERIMENT, f"everybody of the demonstration came; the verdict is {why}")
+            report = client.admin.report(EXPERIMENT)
         if report["verdict"] == "ship":
             say(f"promote {made.model}; {why}")
             client.admin.promote(made.model)

@@ -31,9 +31,15 @@ class Claim:
     low: float
     high: float
 
+    def apart(self, other: Claim) -> tuple[float, float, float]:
+        """How much more the other lift is, with a 95 % interval, the two being independent."""
+        half = (((self.high - self.low) / 2) ** 2 + ((other.high - other.low) / 2) ** 2) ** 0.5
+        return other.lift - self.lift, other.lift - self.lift - half, other.lift - self.lift + half
+
     def agrees(self, other: Claim) -> bool:
-        """Whether the difference of the two lifts could be nothing: its 95 % interval, the two being independent, holds zero."""
-        return bool(abs(self.lift - other.lift) <= (((self.high - self.low) / 2) ** 2 + ((other.high - other.low) / 2) ** 2) ** 0.5)
+        """Whether the difference of the two lifts could be nothing. A wide interval agrees with much: `apart` says how wide."""
+        _, low, high = self.apart(other)
+        return bool(low <= 0 <= high)
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,9 @@ class LoopReport:
         told, measured = self.claims[:2]
         if self.off_policy.overlap.effective < TELLING:
             return f"the log could not tell beforehand ({told.low:+.0%} to {told.high:+.0%}); measured: {measured.lift:+.1%}"
-        agree = "agree" if self.agree else "DISAGREE: the interval of their difference leaves out zero"
-        return f"told before: {told.lift:+.1%}; measured: {measured.lift:+.1%}; they {agree}"
+        apart, low, high = told.apart(measured)
+        agree = "they agree" if self.agree else "they DISAGREE"
+        return f"told before: {told.lift:+.1%}; measured: {measured.lift:+.1%}; {apart:+.1%} apart ({low:+.1%} to {high:+.1%}): {agree}"
 
     @property
     def offline(self) -> str:
