@@ -332,6 +332,32 @@ def test_a_preview_is_of_the_arm_that_the_user_is_served(admin: Visitor, project
             assert text.count('<span class="place">') == n
 
 
+def test_a_preview_says_why_the_user_takes_no_part(admin: Visitor) -> None:
+    variants = "variants: {old: {}, new: {serve: {candidates: 3}}}"
+    definition = f"name: try\nramp: [{{day: 0, share: 0.001}}]\n{variants}\nmetrics: {{c: {{use: mean, event: click}}}}\nprimary: c"
+    admin.post("/experiments", "/experiments/define", {"definition": definition})
+    admin.post("/experiments?name=try", "/experiments/start", {"name": "try"})
+    told = 'a takes no part in experiment <a href="/dashboard/experiments?name=try">try</a>: not yet ramped up.'
+    until = time.monotonic() + 5
+    while told not in admin.get("/surfaces?user=a").text and time.monotonic() < until:
+        time.sleep(0.05)
+    assert told in admin.get("/surfaces/preview?user=a").text
+
+
+def test_a_page_that_fails_says_so_and_is_logged_and_counted(
+    admin: Visitor, project: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("genre.dashboard.live.surfaces.history", broken)
+    answer = admin.get("/surfaces?user=u0")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert f"has it under {answer.headers['x-request-id']}" in answer.text and "content-security-policy" in answer.headers
+    metrics = admin.client.get("/metrics", headers={"authorization": f"Bearer {project[1]}"}).text
+    assert 'genre_http_requests_total{route="/dashboard/surfaces",status="500"}' in metrics
+
+
 def test_an_experiment_that_there_is_not_is_missed(admin: Visitor) -> None:
     assert "There is no experiment zzz" in admin.get("/experiments?name=zzz").text
     assert "There is no experiment" not in admin.get("/experiments").text

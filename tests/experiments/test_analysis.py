@@ -285,8 +285,22 @@ def test_sixty_aa_experiments_from_files_to_decisions(tmp_path: Path) -> None:
 def test_a_few_units_are_too_early_for_any_interval(same: Path) -> None:
     found = analysed(same, now=START + DAY)
     assert (found.decision.verdict, found.comparisons) == ("hold", ())
-    assert "too early: an arm has fewer than 100 units" in found.decision.reasons[0]
-    assert "intervals are given from 100 on" in found.silent["clicks"]
+    assert found.decision.reasons[0] == f"too early; {found.silent['clicks']}"
+    assert re.search(r"(old|new) has \d\d units; intervals are given from 100 on", found.silent["clicks"])
+    assert "split as planned" in found.caption()
+
+
+def test_each_treatment_of_which_nothing_can_be_said_has_its_reason(tmp_path: Path) -> None:
+    make(tmp_path)
+    rows = pl.read_csv(tmp_path / "exposures.csv").with_row_index()
+    third = pl.when((pl.col("variant") == "new") & (pl.col("index") % 4 == 0)).then(pl.lit("newer")).otherwise("variant")
+    rows.with_columns(variant=third).drop("index").write_csv(tmp_path / "exposures.csv")
+    why = analysed(tmp_path, now=START + DAY, variants={"old": {}, "new": {}, "newer": {}}, guardrails={}).silent["clicks"]
+    assert re.findall(r"(new|newer) has \d+ units", why) == ["new", "newer"]
+
+
+def test_the_first_unit_says_nothing_of_the_split(same: Path) -> None:
+    assert "units are too few to tell how they are split" in analysed(same, now=START + DAY / 4).split
     assert analysed(same, now=START + DAY, min_units=20).comparisons
 
 

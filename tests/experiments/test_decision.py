@@ -46,9 +46,9 @@ def test_a_broken_guardrail_of_any_variant_stops_what_has_no_primary_metric_yet(
 
 
 def test_after_its_end_an_experiment_of_too_few_does_not_wait_for_more() -> None:
-    found = decide(CONFIG, 14.0, 80, FINE, [], [])
+    found = decide(CONFIG, 14.0, 80, FINE, [], [], "b has 40 units")
     assert found.verdict == "stop" and not found.must_stop
-    assert "14 days are over, and nothing can be said: an arm has fewer than 100 units" in found.reasons[0]
+    assert "14 days are over, and nothing can be said; b has 40 units" in found.reasons[0]
 
 
 def test_a_broken_guardrail_of_one_variant_stops_the_experiment_whatever_the_other_gains() -> None:
@@ -61,10 +61,10 @@ def test_a_broken_guardrail_of_one_variant_stops_the_experiment_whatever_the_oth
 
 
 def test_one_variant_that_loses_does_not_stop_another_of_which_nothing_can_be_said_yet() -> None:
-    found = decide(CONFIG, 8.0, 800, FINE, [compared("b", -0.4)], [])
+    found = decide(CONFIG, 8.0, 800, FINE, [compared("b", -0.4)], [], "c has 40 units")
     assert found.verdict == "hold"
     assert any("b is worse" in reason for reason in found.reasons)
-    assert any(reason.startswith("c: too early") for reason in found.reasons)
+    assert "c: too early; c has 40 units" in found.reasons
     assert decide(CONFIG, 8.0, 800, FINE, [compared("b", -0.4), compared("c", -0.4)], []).verdict == "stop"
 
 

@@ -207,6 +207,12 @@ def forbidden() -> Response:
     return HTMLResponse(render_error(ErrorView(403, Problem("Nothing was changed", why))), 403, HEADERS)
 
 
+def failed(request_id: str) -> Response:
+    """A page that could not be made."""
+    why = f"Something went wrong on our side. The server's log has it under {request_id}; try again, or say this id when you report it."
+    return HTMLResponse(render_error(ErrorView(500, Problem("This did not work", why))), 500, HEADERS)
+
+
 def missing() -> Response:
     """No such page."""
     why = "There is no page at this address. The navigation of the overview leads to all there are."

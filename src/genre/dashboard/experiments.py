@@ -135,10 +135,14 @@ def terms_of(config: ExperimentConfig) -> str:
     once = "read on any day" if config.decide_by == "anytime" else "read once, at the end"
     stops = [name for name, rail in config.guardrails.items() if rail.stop]
     return (
-        f"{config.days} days or {config.planned_units:,} users are planned, {once}, to find a change of {config.min_effect:.1%} in "
-        f"{config.primary} with {config.alpha:.0%} false alarms; nothing is shipped before {config.min_days} days. "
+        f"{_days(config.days)} or {config.planned_units:,} users are planned, {once}, with {config.alpha:.0%} false alarms. The smallest "
+        f"change of {config.primary} worth having is {config.min_effect:.1%}. Nothing is shipped before {_days(config.min_days)}. "
         + (f"It stops by itself when {' or '.join(stops)} breaks." if stops else "Nothing stops it by itself.")
     )
+
+
+def _days(n: int) -> str:
+    return f"{n} {'day' if n == 1 else 'days'}"
 
 
 def of_analysis(analysis: Analysis) -> Findings:
@@ -168,7 +172,10 @@ def of_analysis(analysis: Analysis) -> Findings:
             for view in analysis.novelty
         ),
         units=tuple(analysis.units.items()),
-        notes=(*analysis.silent.values(), *(f"{n:,} {what}" for what, n in left_out.items() if n)),
+        notes=(
+            *(why for metric, why in analysis.silent.items() if metric != config.primary),
+            *(f"{n:,} {what}" for what, n in left_out.items() if n),
+        ),
     )
 
 

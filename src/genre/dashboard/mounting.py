@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from genre.dashboard.assets import ROOT
 from genre.dashboard.data_quality import DataQualityView, render_data_quality
-from genre.dashboard.doors import Doors
+from genre.dashboard.doors import Doors, failed
 from genre.dashboard.experiments import ExperimentsView, render_experiments
 from genre.dashboard.inspector import InspectorView, render_inspector
 from genre.dashboard.items import ItemsView, render_items
@@ -29,6 +29,14 @@ class Address(Route):
         """See Route.matches."""
         match, found = super().matches(scope)
         return match, {**found, "route": self}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See Route.handle; who looks at pages is told of a failure by one, and it goes on to be logged."""
+        try:
+            await super().handle(scope, receive, send)
+        except Exception:
+            await failed(scope["state"]["request_id"])(scope, receive, send)
+            raise
 
 
 def mount(app: FastAPI, secret: bytes) -> None:

@@ -11,7 +11,7 @@ from genre.dashboard.lists import Did, Shown
 @dataclass(frozen=True)
 class Preview:
     """A user's list on a surface. `before` is the list without the rule, if one was chosen; `made_by` has a label and a text a line;
-    `arm` is that of an experiment, if one makes the list, as the log calls it."""
+    `arm` is that of an experiment, if one makes the list, as the log calls it; else `left_out` has those there are, and why not."""
 
     user: str
     now: tuple[Shown, ...]
@@ -21,6 +21,7 @@ class Preview:
     made_by: tuple[tuple[str, str], ...] = ()
     degraded: str = ""
     arm: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Analysis:
 
     Attributes:
         units_DV: cumulative units a day and variant, in the order of `config.shares()`: one column where both variants are interleaved.
-        silent: metrics of which nothing can be said, with the reason.
+        silent: metrics of which nothing can be said for some treatment, with the reasons.
     """
 
     config: ExperimentConfig
@@ -60,6 +60,9 @@ class Analysis:
             return f"sample ratio mismatch, p {self.ratio.p:.1g}"
         if self.config.interleave and self.config.logs.first is None:
             return "who picks first is not logged"
+        units = int(self.units_DV[-1].sum())
+        if units < self.config.min_units:
+            return f"{units:,} units are too few to tell how they are split"
         return f"{'both pick first equally often' if self.config.interleave else 'split as planned'}, p {self.ratio.p:.2g}"
 
     @property
@@ -105,7 +108,8 @@ def analyse(config: ExperimentConfig, log: Log, watching: bool = False, ended: b
         views = tuple(novelty(config, log, config.primary, variant) for variant in config.treatments)
     primary = [found for found in comparisons if found.metric == config.primary]
     days = (log.now - log.started) / DAY
-    decision = replace(decide(config, days, int(units_DV[-1].sum()), ratio, primary, outcomes), ended=ended)
+    decision = decide(config, days, int(units_DV[-1].sum()), ratio, primary, outcomes, silent.get(config.primary, ""))
+    decision = replace(decision, ended=ended)
     return Analysis(
         config, log.started, log.now, units_DV, ratio, tuple(comparisons), silent, outcomes, views, decision,
         log.crossed, log.strangers, len(log.rejected),
@@ -116,14 +120,16 @@ def compared(config: ExperimentConfig, log: Log, alpha: float, watching: bool) -
     """Every metric of every treatment, and in words why there is none of the others."""
     comparisons, silent = [], {}
     for name in config.metrics:
-        arms = [*arms_by_day(config, log, name)]
+        arms, whys = [*arms_by_day(config, log, name)], dict[str, None]()
         for variant in config.treatments:
             try:
                 comparisons.append(compare(config, name, variant, arms, alpha))
             except ExperimentError as error:
                 if name == config.primary and not watching and not isinstance(error, TooEarlyError):
                     raise
-                silent[name] = str(error)
+                whys[str(error)] = None
+        if whys:
+            silent[name] = "; ".join(whys)
     return with_q(comparisons, config.primary), silent
 
 

@@ -149,9 +149,9 @@ def effect_of(config: ExperimentConfig, name: str, variant: str, moments: dict[s
     control, treatment = moments[config.control], moments[variant]
     if isinstance(control, str) or isinstance(treatment, str):
         raise TooEarlyError(f"metric {name!r}: {control if isinstance(control, str) else treatment}")
-    if min(control.n, treatment.n) < config.min_units:
-        fewest = int(min(control.n, treatment.n))
-        raise TooEarlyError(f"metric {name!r}: an arm has {fewest} units; intervals are given from {config.min_units} on (min_units)")
+    fewest, arm = min((int(control.n), config.control), (int(treatment.n), variant))
+    if fewest < config.min_units:
+        raise TooEarlyError(f"metric {name!r}: {arm} has {fewest} units; intervals are given from {config.min_units} on (min_units)")
     if not (control.mean_K[1] and treatment.mean_K[1]):
         raise ExperimentError(f"metric {name!r}: nobody has any {config.metrics[name].denominator()}, which it divides by; is it logged?")
     found = effect(control, treatment, cuped=config.cuped_days is not None)

@@ -38,9 +38,19 @@ class Decision:
 
 
 def decide(
-    config: ExperimentConfig, days: float, units: int, ratio: RatioCheck, primary: Sequence[Comparison], guardrails: Sequence[Outcome]
+    config: ExperimentConfig,
+    days: float,
+    units: int,
+    ratio: RatioCheck,
+    primary: Sequence[Comparison],
+    guardrails: Sequence[Outcome],
+    unsaid: str = "",
 ) -> Decision:
-    """By fixed rules, in this order: a broken split, broken guardrails, harm, a shown gain, the planned end."""
+    """By fixed rules, in this order: a broken split, broken guardrails, harm, a shown gain, the planned end.
+
+    Args:
+        unsaid: why nothing can be said of the primary metric for the treatments that are missing in `primary`.
+    """
     if ratio.alarm is not None:
         return Decision("stop", None, mismatch(config, ratio), True)
     days = round(days, 1)  # a log ends a little before the day does
@@ -49,7 +59,7 @@ def decide(
     if broken:
         return Decision("stop", None, _broke(config, broken, primary, over), True)
     if not primary:
-        return _without_primary(config, over)
+        return _without_primary(config, over, unsaid)
     reasons: list[str] = []
     alive = []
     for found in primary:
@@ -73,9 +83,8 @@ def decide(
         return Decision("hold" if doubts else "ship", None if doubts else best.variant, (*reasons, *doubts))
     nothing = "no preference" if config.interleave else "no difference"
     reasons += [f"{found.variant}: {nothing} shown; {say(found, config, over)}" for found, _ in alive]
-    reasons += [
-        f"{name}: too early, there are fewer than {config.min_units} units, or none did anything that counts" for name in unmeasured
-    ]
+    if unmeasured:
+        reasons.append(f"{' and '.join(unmeasured)}: too early; {unsaid}")
     if over:
         reasons.append(f"the planned {config.days} days are over; a larger effect than the interval holds is ruled out")
         return Decision("stop", None, tuple(reasons))
@@ -96,11 +105,10 @@ def _broke(config: ExperimentConfig, broken: Sequence[Outcome], primary: Sequenc
     )
 
 
-def _without_primary(config: ExperimentConfig, over: bool) -> Decision:
-    why = f"{'' if config.interleave else 'an arm has '}fewer than {config.min_units} units, or none did anything that counts"
+def _without_primary(config: ExperimentConfig, over: bool, unsaid: str) -> Decision:
     if over:
-        return Decision("stop", None, (f"the planned {config.days} days are over, and nothing can be said: {why}",))
-    return Decision("hold", None, (f"too early: {why}, so no interval is given yet",))
+        return Decision("stop", None, (f"the planned {config.days} days are over, and nothing can be said; {unsaid}",))
+    return Decision("hold", None, (f"too early; {unsaid}",))
 
 
 def say(found: Comparison, config: ExperimentConfig, over: bool) -> str:

@@ -64,6 +64,11 @@ class Live:
                 return self._arms[experiment, got.variant]
         return None
 
+    def left_out(self, surface: str, root: str, now: float) -> dict[str, str]:
+        """The experiments there in which somebody takes no part, each with the reason."""
+        found = {name: self._assigner.assign(root, name, now) for name in self._on.get(surface, ())}
+        return {name: got.why for name, got in found.items() if got.variant is None}
+
 
 def arms_of(config: ExperimentConfig, engines: Mapping[str, Engine]) -> dict[str, Answering]:
     """What answers for each arm, by its name."""

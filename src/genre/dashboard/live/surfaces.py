@@ -60,10 +60,9 @@ def named(rule: Rule, i: int) -> str:
 
 def arm_of(desk: Desk, engine: Engine, name: str, surface: str) -> Arm:
     """What answers somebody on a surface: the arm that an experiment gives them, else the engine that serves, without a label."""
-    live, unit = desk.project.live, unit_of(*who_asks(name))
-    if not name or not live.concerns(surface):
+    if not name or not desk.project.live.concerns(surface):
         return Arm("", engine)
-    return live.arm(surface, desk.read(lambda connection: root_of(connection, unit)), time.time()) or Arm("", engine)
+    return desk.project.live.arm(surface, _root(desk, name), time.time()) or Arm("", engine)
 
 
 def drawing(engine: Answering, draw: str) -> Answering:
@@ -122,7 +121,15 @@ def _preview(desk: Desk, arm: Arm, surface: str, rule: int | None, called: str) 
         other, _ = listed(without(engine, surface, rule), desk["user"], surface, past, PLACES)
         now, before = compared(now, as_shown(desk, other))
     degraded = ", ".join(f"{stage}: {why}" for stage, why in trace.degraded.items())
-    return Preview(desk["user"], now, before, called, done(desk, desk["user"], REASONS), _made_by(trace), degraded, arm.label)
+    left_out = {} if arm.label else desk.project.live.left_out(surface, _root(desk, desk["user"]), time.time())
+    did, made_by = done(desk, desk["user"], REASONS), _made_by(trace)
+    return Preview(desk["user"], now, before, called, did, made_by, degraded, arm.label, tuple(left_out.items()))
+
+
+def _root(desk: Desk, name: str) -> str:
+    """The id that somebody is assigned by."""
+    unit = unit_of(*who_asks(name))
+    return desk.read(lambda connection: root_of(connection, unit))
 
 
 def _made_by(trace: Trace) -> tuple[tuple[str, str], ...]:
