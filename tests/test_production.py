@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import genre
+from genre.evaluation.result import Result
+from genre.judging import measure
 from genre.reporting import ladder
 from genre.runs import Run
 
@@ -31,6 +33,20 @@ def test_what_was_chosen_is_used_and_the_ladder_keeps_what_the_evaluated_rankers
     genre.run(small_yaml, [NONE], folder=evaluated.folder)
     assert epochs_of(evaluated) == json.loads((evaluated.folder / "chosen.json").read_text())["hybrid"]["epochs"]
     assert ladder([evaluated.folder]) == before
+
+
+def test_a_refitted_run_learns_from_validation_too_and_is_judged_by_the_same_test(evaluated: Run, small_yaml: Path) -> None:
+    before = {name: Result.load(evaluated.path(f"evaluate/{name}")) for name in ("popularity", "blend")}
+    weights = json.loads((evaluated.folder / "chosen.json").read_text())["blend"]["weights"]
+    genre.run(small_yaml, ["data.split.refit=true"], folder=evaluated.folder)
+    assert evaluated.manifest("rank/blend").settings["ranker"]["weights"] == weights
+    assert json.loads((evaluated.path("prepare") / "summary.json").read_text())["parts"]["valid"] == 0
+    for name, was in before.items():
+        now = Result.load(evaluated.path(f"evaluate/{name}"))
+        assert now.per_user["user_idx"].equals(was.per_user["user_idx"]) and now.metrics != was.metrics
+        assert "learnt anew from training and validation" in str(now.protocol)
+    with pytest.raises(ValueError, match="learnt from the validation part, too"):
+        next(measure(evaluated.folder))
 
 
 def test_what_is_set_by_hand_wins(evaluated: Run, small_yaml: Path) -> None:

@@ -63,6 +63,8 @@ def measure(folder: Path, names: Sequence[str] = (), part: str = "valid") -> Ite
     run, config = Run(folder), load_run_config(folder)
     if missing := [name for name in names if name not in config.rankers]:
         raise ValueError(f"{folder} has no ranker {missing[0]!r}; it has {', '.join(config.rankers)}")
+    if part == "valid" and config.data.split.refit:
+        raise ValueError(f"{folder} learnt from the validation part, too (data.split.refit); judge it by the test part: --part test")
     if config.data.split.use == "none":
         raise ValueError(
             f"{folder} learnt from everything (data.split.use=none), so nothing is left to judge by; for figures run its configuration "

@@ -61,7 +61,7 @@ def run(
         config = load_config(config, overrides)
     run = Run(folder or RUNS / config.name)
     with run.locked():
-        if config.data.split.use == "none":  # before anything is trained
+        if not config.data.split.chooses:  # before anything is trained
             for name in [*config.rankers, *([CHOSEN_FINETUNE] if config.finetune else [])]:
                 chosen(config, run, name)
         prepare(config, run, force)
@@ -158,7 +158,7 @@ def finetune(config: GenreConfig, run: Run, force: bool = False) -> None:
     settings = config.finetune
     if settings is None:
         return
-    everything = config.data.split.use == "none"
+    everything = not config.data.split.chooses
     if everything:
         settings = FinetuneConfig.model_validate({**settings.model_dump(), **chosen(config, run, CHOSEN_FINETUNE)})
     own = settings.model == "pretrain"
@@ -198,7 +198,7 @@ def embed(config: GenreConfig, run: Run, name: str, force: bool = False) -> None
 def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: Path | None = None) -> None:
     """One ranker, learnt from the training interactions and the vectors and rankers it names, from a bundle's weights if one is given."""
     settings = config.rankers[name]
-    everything = config.data.split.use == "none"
+    everything = not config.data.split.chooses
     if everything:
         settings = type(settings).model_validate({**settings.model_dump(), **chosen(config, run, name)})
 

@@ -24,7 +24,7 @@ def frame(rows: list[tuple[int, float | None, int]]) -> pl.DataFrame:
 
 
 def parts(settings: dict[str, object], rows: list[tuple[int, float | None, int]]) -> list[int]:
-    return build(Split, settings).assign(frame(rows)).to_list()
+    return build(Split, settings).parts(frame(rows)).to_list()
 
 
 def test_leave_last_out_takes_the_last_two_of_users_with_three() -> None:
@@ -55,6 +55,25 @@ def test_global_time_needs_a_clock_and_windows_that_hold_something() -> None:
         parts({"use": "global_time"}, [(0, None, 0), (0, 1, 0)])
     with pytest.raises(ValueError, match="windows are empty: data runs from 1970-01-02"):
         parts({"use": "global_time", "valid_from": datetime(1980, 1, 1)}, [(0, 1, 0), (0, 2, 0), (0, 3, 0)])
+
+
+def test_refit_learns_from_all_that_came_before_the_first_test() -> None:
+    settings = {"use": "global_time", "valid_from": datetime(1970, 1, 3), "test_from": datetime(1970, 1, 5), "refit": True}
+    rows: list[tuple[int, float | None, int]] = [
+        (0, 1, 0),
+        (0, 2.5, 1),
+        (0, 3.5, 2),
+        (0, 4.5, 3),
+        (0, 6, 4),
+        (1, 1, 0),
+        (1, 3.9, 1),
+        (1, 7, 2),
+    ]
+    assert parts(settings, rows) == [TRAIN, TRAIN, TRAIN, TEST, LATER, TRAIN, TRAIN, TEST]
+    assert parts(settings | {"refit": False}, rows) == [TRAIN, VALID, LATER, TEST, LATER, TRAIN, VALID, TEST]
+    plain: list[tuple[int, float | None, int]] = [(0, None, n) for n in range(4)]
+    assert parts({"use": "leave_last_out", "refit": True}, plain) == [TRAIN, TRAIN, TRAIN, TEST]
+    assert build(Split, settings).describe() == "global-time, learnt anew from training and validation"
 
 
 def test_no_split_trains_on_everything() -> None:

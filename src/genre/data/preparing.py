@@ -74,7 +74,7 @@ def prepare(
 def split_up(events: pl.LazyFrame, items: pl.DataFrame, users: pl.DataFrame, split: Split, ties: str, seed: int) -> pl.DataFrame:
     """Events with numbers, in order, each in its part."""
     interactions = _ordered(events, items, users, ties, seed)
-    interactions = interactions.with_columns(split.assign(interactions).alias("part"))
+    interactions = interactions.with_columns(split.parts(interactions).alias("part"))
     return _without_cold(interactions, len(items), split.config.cold_items, seed)
 
 

@@ -31,16 +31,36 @@ class Split(Component):
     class Config(Component.Config):
         cold_items: float = Field(0.0, ge=0, lt=1)
         """Share of the catalogue whose interactions are kept out of training, to measure what happens to new items."""
+        refit: bool = False
+        """Learn from the validation part, too, with what an earlier run of the folder chose by it: as fresh as in production."""
+
+        @property
+        def chooses(self) -> bool:
+            """Whether a part is kept to choose settings by."""
+            return self.use != "none" and not self.refit
+
+    config: Config
 
     @abstractmethod
     def assign(self, interactions: pl.DataFrame) -> pl.Series:
         """The part of each row, int8, of a frame sorted by user and time with `user_idx`, `time` (null: no clock) and `session`
         (an integer that changes from one session of a user to the next)."""
 
+    def parts(self, interactions: pl.DataFrame) -> pl.Series:
+        """As `assign` says; once choices are made, what comes before the first test is all learnt from."""
+        part = self.assign(interactions)
+        if not self.config.refit:
+            return part
+        first = pl.col("time").filter(pl.col("part") == TEST).min()
+        learnt = (pl.col("part") == VALID) | ((pl.col("part") == LATER) & (pl.col("time") < first))
+        asked = interactions.select("time", part=part)
+        return asked.select(pl.when(learnt).then(pl.lit(TRAIN, pl.Int8)).otherwise("part")).to_series()
+
     def describe(self) -> str:
         """The protocol in words, for the line beside every figure."""
-        name = self.config.use.replace("_", "-")
-        return f"{name}, {self.config.cold_items:.0%} of items held out" if self.config.cold_items else name
+        told = [self.config.use.replace("_", "-")]
+        told += [f"{self.config.cold_items:.0%} of items held out"] if self.config.cold_items else []
+        return ", ".join([*told, *(["learnt anew from training and validation"] if self.config.refit else [])])
 
 
 class LeaveLastOut(Split):
