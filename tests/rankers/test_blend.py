@@ -52,8 +52,8 @@ def test_what_was_learnt_is_said_in_words(caplog: pytest.LogCaptureFixture) -> N
     ranker = blend(ring())
     weights = ranker.chosen()["weights"]
     (said,) = [record.message for record in caplog.records if record.name == "genre.rankers.blend"]
-    assert said.startswith(f"blend: weights popular {weights['popular']:.3f}, next {weights['next']:.3f}; scale of scores ")
-    assert re.search(r"\(cross-validated NDCG@10: shared \d\.\d{4}, each query's own \d\.\d{4}\)$", said)
+    assert said.startswith(f"blend: weights popular {weights['popular']:.3f}, next {weights['next']:.3f} by ")
+    assert re.search(r" by (likelihood|ndcg), (own|shared) scales \(cross-validated NDCG@10: (\w+, \w+ scales \d\.\d{4}(, )?){4}\)$", said)
 
 
 @pytest.mark.parametrize("scaling", ["shared", "query"])

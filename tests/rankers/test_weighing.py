@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genre.rankers.shortlists import Shortlists, mean_ndcg
-from genre.rankers.weighing import cross_validated, likeliest
+from genre.rankers.weighing import best_placed, cross_validated, likeliest
 from genre.types import GroundTruth, Histories
 from genre.validation import ndcg_B
 
@@ -102,7 +102,10 @@ def test_the_ranker_that_knows_gets_the_weight_and_chance_gets_none() -> None:
     lists = Shortlists.of([noise[1], knows, noise[2]], held, 50, False, 0, rng)
     weights = likeliest(lists, 1e-3)
     assert weights[1] > 1.5 and weights[[0, 2]].max() < 0.2
-    assert cross_validated(lists, 1e-3, 10, rng) == pytest.approx(lists.ndcg(lists.summed(np.array([0, 1, 0])), 10), abs=0.03)
+    order = rng.permutation(len(lists))
+    assert cross_validated(lists, "likelihood", 1e-3, 10, order) == pytest.approx(
+        lists.ndcg(lists.summed(np.array([0, 1, 0])), 10), abs=0.03
+    )
 
 
 def test_two_rankers_that_each_know_half_are_both_kept() -> None:
@@ -118,3 +121,29 @@ def test_two_rankers_that_each_know_half_are_both_kept() -> None:
 def test_no_target_that_may_be_shown_leaves_all_weights_equal() -> None:
     lists = Shortlists.of([np.zeros((1, 4), np.float32)] * 2, truth([[0]], [[0]]), 4, False, 0, np.random.default_rng(0))
     assert likeliest(lists, 1e-3).tolist() == [1, 1]
+
+
+def test_best_placed_sees_the_first_places_where_the_likeliest_sees_all_of_them() -> None:
+    """The one ranker puts two of eight targets at the very top and the others last; the second lifts all of them a little."""
+    rng = np.random.default_rng(0)
+    target = np.stack([rng.permutation(100)[:8] for _ in range(150)])
+    first, second = (rng.normal(size=(150, 100)).astype(np.float32) for _ in range(2))
+    for score, lift in ((first, -6), (second, 1)):
+        np.put_along_axis(score, target, np.take_along_axis(score, target, 1) + np.float32(lift), axis=1)
+    np.put_along_axis(first, target[:, :2], np.float32(3), axis=1)
+    lists = Shortlists.of([first, second], truth([[] for _ in target], target.tolist()), 100, False, 0, rng)
+    weigh = {"likelihood": likeliest, "ndcg": best_placed}
+    reached = {aim: lists.ndcg(lists.summed(weights(lists, 1e-3)), 10) for aim, weights in weigh.items()}
+    assert reached["ndcg"] > reached["likelihood"] + 0.03
+    order = rng.permutation(len(lists))
+    assert cross_validated(lists, "ndcg", 1e-3, 10, order) > cross_validated(lists, "likelihood", 1e-3, 10, order) + 0.03
+
+
+def test_best_placed_weights_are_scaled_to_be_likeliest() -> None:
+    rng = np.random.default_rng(2)
+    held = random_truth(rng, 300, 40)
+    scores = [rng.normal(size=(300, 40)).astype(np.float32) for _ in range(2)]
+    for score in scores:
+        score[held.owner_E(), held.target_E] += 1
+    lists = Shortlists.of(scores, held, 40, False, 0, rng)
+    assert best_placed(lists, 1e-3) == pytest.approx(likeliest(lists, 1e-3), rel=0.3)

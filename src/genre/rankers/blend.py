@@ -17,7 +17,7 @@ from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
-from genre.rankers.weighing import cross_validated, likeliest
+from genre.rankers.weighing import WAYS, Aim, cross_validated
 from genre.standing_in import weights_by_item
 from genre.types import Bools, GroundTruth, Histories, Training
 
@@ -32,7 +32,8 @@ FEW_QUERIES = 20
 
 
 class BlendRanker(Ranker):
-    """Adds up its members' scores, each in units of its own spread, by weights under which the validation targets are likeliest.
+    """Adds up its members' scores, each in units of its own spread, by weights under which the validation targets are likeliest, or
+    best placed.
 
     One number a member is learnt, and no more, so that it holds beyond the queries it was learnt on. Weights that one run has `chosen`
     can be given to the next, which may then train on everything.
@@ -50,8 +51,11 @@ class BlendRanker(Ranker):
         scaling: Literal["auto", "shared", "query"] = "auto"
         """Spread of a member's scores: one number for all queries, so that a member which knows little of a user says little,
         or each query's own; auto takes what does better in cross-validation (and shared where weights are given)."""
+        aim: Literal["auto", "likelihood", "ndcg"] = "auto"
+        """What the weights are best for: the likelihood of the targets, or a smooth NDCG of them, which is better where a query has many;
+        auto takes what does better in cross-validation."""
         k: PositiveInt = 10
-        """Cut-off of the NDCG by which the scaling is chosen."""
+        """Cut-off of the NDCG by which scaling and aim are chosen."""
         l2: NonNegativeFloat = 1e-3
         """Pulls the weights towards 0: half of it times their squares is taken off the mean log-likelihood."""
         shortlist: PositiveInt = 100
@@ -191,10 +195,12 @@ class BlendRanker(Ranker):
         return total_MM / max(cells, 1)
 
     def _learn(self, validation: GroundTruth, repeats: bool, n_items: int, rng: np.random.Generator) -> None:
-        """Choose the scaling, then the weights, on a sample of the validation queries."""
+        """Choose the scaling and the aim, then the weights, on a sample of the validation queries."""
         config = self.config
         truth = validation.take(np.sort(rng.permutation(len(validation))[: config.validation_users]))
-        scalings = [config.scaling == "query"] if config.scaling != "auto" or len(truth) < FEW_QUERIES else [False, True]
+        few = len(truth) < FEW_QUERIES
+        scalings = [config.scaling == "query"] if config.scaling != "auto" or few else [False, True]
+        aims: list[Aim] = [config.aim] if config.aim != "auto" else ["likelihood"] if few else ["likelihood", "ndcg"]
         found: dict[bool, list[Shortlists]] = {by_query: [] for by_query in scalings}
         size = batch_size(n_items, len(self.members))
         for start in track(range(0, len(truth), size), "scoring validation queries"):
@@ -207,17 +213,18 @@ class BlendRanker(Ranker):
                 ]
                 found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats, config.others, rng))
         joined = {by_query: Shortlists.joined(parts) for by_query, parts in found.items()}
-        reached = dict.fromkeys(scalings, 0.0)
-        if len(scalings) > 1:
-            reached = {by_query: cross_validated(lists, config.l2, config.k, rng) for by_query, lists in track(joined.items(), "weighing")}
-        self.by_query = max(scalings, key=reached.__getitem__)
-        self.weight_M = likeliest(joined[self.by_query], config.l2)
+        ways = [(by_query, aim) for by_query in scalings for aim in aims]
+        reached = dict.fromkeys(ways, 0.0)
+        if len(ways) > 1:
+            order_Q = rng.permutation(len(truth))
+            for by_query, aim in track(ways, "weighing"):
+                reached[by_query, aim] = cross_validated(joined[by_query], aim, config.l2, config.k, order_Q)
+        self.by_query, aim = max(ways, key=reached.__getitem__)
+        self.weight_M = WAYS[aim](joined[self.by_query], config.l2)
         weights = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(config.of, self.weight_M, strict=True))
-        scale = "each query's own" if self.by_query else "shared"
-        compared = ""
-        if len(scalings) > 1:
-            compared = f" (cross-validated NDCG@{config.k}: shared {reached[False]:.4f}, each query's own {reached[True]:.4f})"
-        log.info("blend: weights %s; scale of scores %s%s", weights, scale, compared)
+        told = {way: f"{way[1]}, {'own' if way[0] else 'shared'} scales" for way in ways}
+        compared = ", ".join(f"{told[way]} {value:.4f}" for way, value in reached.items()) if len(ways) > 1 else "nothing to choose from"
+        log.info("blend: weights %s by %s (cross-validated NDCG@%d: %s)", weights, told[self.by_query, aim], config.k, compared)
 
 
 def known(ranker: Ranker) -> Bools:
