@@ -31,8 +31,9 @@ Scorer = Callable[[Histories], Floats]
 class Judge:
     """Knows the right answers of one data set, with the history masked and, where items recur, with repeats allowed."""
 
-    def __init__(self, dataset: Dataset, users: int | None = None) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, refit: Dataset | None = None, users: int | None = None) -> None:
+        """Args: refit: the same, learnt anew from training and validation before the test."""
+        self.dataset, self.refit = dataset, refit
         every = {name: replace(dataset, repeats=name == "repeats") for name in ("masked", "repeats")}
         self.truth: dict[tuple[str, str], GroundTruth] = {
             (name, part): one.ground_truth(part, users) for name, one in every.items() for part in ("valid", "test")
@@ -45,7 +46,7 @@ class Judge:
         """The same for the same training interactions, queries and targets only."""
         found = hashlib.sha256()
         training = self.dataset.training
-        arrays = [training.item_idx_E, training.offsets]
+        arrays = [training.item_idx_E, training.offsets, *([] if self.refit is None else [self.refit.training.item_idx_E])]
         for truth in self.truth.values():
             arrays += [truth.queries.item_idx_E, truth.queries.offsets, truth.target_E, truth.offsets, truth.user_idx_B]
         for array in arrays:
@@ -57,15 +58,22 @@ class Judge:
         if (folder / "exchange.json").is_file():
             return
         folder.mkdir(parents=True, exist_ok=True)
-        training = self.dataset.training
-        order_E = np.arange(len(training.item_idx_E)) - np.repeat(training.offsets[:-1], training.lengths)
-        user_E, item_E = training.owner_E().astype(np.int32), training.item_idx_E.astype(np.int32)
-        np.savez(folder / "train.npz", user_idx=user_E, item_idx=item_E, order=order_E)
+        for name, learnt in (("train", self.dataset), ("refit", self.refit)):
+            if learnt is not None:
+                training = learnt.training
+                order_E = np.arange(len(training.item_idx_E)) - np.repeat(training.offsets[:-1], training.lengths)
+                user_E, item_E = training.owner_E().astype(np.int32), training.item_idx_E.astype(np.int32)
+                np.savez(folder / f"{name}.npz", user_idx=user_E, item_idx=item_E, order=order_E)
         for part, truth in self.queries.items():
             item_E = truth.queries.item_idx_E.astype(np.int32)
             np.savez(folder / f"{part}.npz", user_idx=truth.user_idx_B, item_idx=item_E, offsets=truth.queries.offsets)
         facts = {"users": len(self.dataset.users), "items": self.dataset.n_items, "protocols": self.protocols}
         (folder / "exchange.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    @property
+    def protocol(self) -> str:
+        """Of the test, in words."""
+        return str((self.refit or self.dataset).summary["protocol"])
 
     def validate(self, protocol: str, score: Scorer) -> float:
         """NDCG@10 on the validation queries."""
@@ -81,7 +89,7 @@ class Judge:
         """HR@10 and NDCG@10 with intervals on the test queries, by the evaluator that judges genre's own rankers."""
         truth, repeats = self.truth[protocol, "test"], protocol == "repeats"
         catalogue = Catalogue(self.dataset.training.item_counts(self.dataset.n_items))
-        result = evaluate(score, truth, catalogue, str(self.dataset.summary["protocol"]), repeats=repeats)
+        result = evaluate(score, truth, catalogue, self.protocol, repeats=repeats)
         named = {name: result.metrics[name] for name in (f"hit_rate@{K}", f"ndcg@{K}")}
         return {name: (interval.mean, interval.low, interval.high) for name, interval in named.items()}
 
@@ -102,7 +110,7 @@ class Judge:
         """The protocol in words."""
         truth = self.truth[protocol, "test"]
         mask = "history masked" if protocol == "masked" else "repeats allowed"
-        return f"{self.dataset.summary['protocol']}, full ranking of {self.dataset.n_items:,} items, {mask}, {len(truth):,} users"
+        return f"{self.protocol}, full ranking of {self.dataset.n_items:,} items, {mask}, {len(truth):,} users"
 
 
 def contend(judge: Judge, exchange: Path, name: str, command: list[str], cpu_minutes: float, folder: Path) -> dict[str, Outcome]:

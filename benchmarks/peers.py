@@ -26,7 +26,7 @@ from genre.rankers import Ranker
 from genre.runs import VERSION, Run
 from judging import ONE_CORE, Judge, contend
 from outcome import Outcome, section
-from quality import CONFIGS, paths
+from quality import CONFIGS, REFITTED, paths
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -76,14 +76,24 @@ def main() -> None:
     for name in given.names or ([] if given.install else SETS):
         config = load_config(CONFIGS[name], [*paths(name, given.data), f"name={name}"])
         folder = given.out / name
-        run = Run(folder / "split")
-        pipeline.prepare(config, run)
-        judge = Judge(Dataset.load(run.path("prepare")))
+        judge = judge_of(name, given.data, folder)
         theirs = compete(judge, folder, limits, given.environments, not given.only_print, given.force)
-        ours = own(judge, config, folder, given.rankers, given.force)
+        # What is learnt anew before the test is in the results of quality.py.
+        ours = own(judge, config, folder, [] if name in REFITTED else given.rankers, given.force)
         sections += [section(name, judge.describe(protocol), ours[protocol], theirs[protocol]) for protocol in judge.protocols]
     if sections:
         print("\n\n".join([heading(), *sections]))
+
+
+def judge_of(name: str, data: Path, folder: Path) -> Judge:
+    """Of a data set's split."""
+    found = []
+    for refit in ("false", "true") if name in REFITTED else ("false",):
+        config = load_config(CONFIGS[name], [*paths(name, data), f"name={name}", f"data.split.refit={refit}"])
+        run = Run(folder / ("refit" if refit == "true" else "split"))
+        pipeline.prepare(config, run)
+        found.append(Dataset.load(run.path("prepare")))
+    return Judge(*found)
 
 
 def heading() -> str:
@@ -92,9 +102,10 @@ def heading() -> str:
 
 Printed by `benchmarks/peers.py` on {time.strftime("%Y-%m-%d")}. Every system learns from the same training interactions, on one core, and
 is judged by genre's evaluator over the whole catalogue, ties against the model. The model that is best on validation is scored once on the
-test part, where the validation interaction belongs to the history but nothing is refitted. ± is half a 95% bootstrap interval over users.
-CPU seconds are of training, all threads, without imports; a peer's validations are not counted, genre's own are, and so are the encoders
-it reads. "Cut" is who would have gone on after the CPU minutes it was given: its best model until then counts."""
+test part, where the validation interaction belongs to the history; nothing is learnt anew for it unless the protocol says so. ± is half a
+95% bootstrap interval over users. CPU seconds are of training, all threads, without imports; a peer's validations are not counted, genre's
+own are, and so are the encoders it reads. "Cut" is who would have gone on after the CPU minutes it was given: its best model until then
+counts."""
 
 
 def install(environments: Path, names: list[str]) -> None:

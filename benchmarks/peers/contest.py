@@ -69,8 +69,7 @@ class Contest:
         os.dup2(2, 1)
         self._spent = self._last = 0.0
         self._began = time.process_time()
-        with np.load(self.folder / "train.npz") as train:
-            self.user_E, self.item_E, self.order_E = train["user_idx"], train["item_idx"], train["order"]
+        self._take("train")
         self.best = {name: Best() for name in self.protocols}
         self._queries = {split: self._read(split) for split in ("valid", "test")}
 
@@ -91,6 +90,15 @@ class Contest:
         """Training starts here; what was spent before, on imports, does not count."""
         self._ask({"ask": "begin", "version": version, "settings": settings})
         self._spent, self._last, self._began = 0.0, 0.0, time.process_time()
+
+    @property
+    def refits(self) -> bool:
+        """Whether what was chosen is learnt anew from training and validation before the test."""
+        return (self.folder / "refit.npz").is_file()
+
+    def _take(self, name: str) -> None:
+        with np.load(self.folder / f"{name}.npz") as file:
+            self.user_E, self.item_E, self.order_E = file["user_idx"], file["item_idx"], file["order"]
 
     @property
     def cpu_seconds(self) -> float:
@@ -125,7 +133,9 @@ class Contest:
         return not spent and (bool(label) or not idle)
 
     def finish(self, restore: Callable[[Any], Scorer]) -> None:
-        """Score the test queries with the model that was best on validation, once a protocol."""
+        """Score the test queries with the model that was best on validation, once a protocol; `restore` learns it anew if `refits`."""
+        if self.refits:
+            self._take("refit")
         for name, best in self.best.items():
             if best.state is not None:
                 self._judge("test", restore(best.state), {"protocol": name, "epoch": best.epoch})

@@ -109,6 +109,8 @@ with tempfile.TemporaryDirectory() as scratch:
     init_seed(config["seed"], config["reproducibility"])
     reported = "n_layers n_heads hidden_size inner_size hidden_dropout_prob attn_dropout_prob learning_rate train_batch_size loss_type"
     settings = {name: config[name] for name in [*reported.split(), "MAX_ITEM_LIST_LENGTH"]}
+    if contest.refits:
+        raise SystemExit("this script does not learn anew before the test, so it has no entry where that is done")
     contest.begin(recbole.__version__, settings)
     data = create_dataset(config)
     tokens = data.field2id_token[data.iid_field][1:]

@@ -54,16 +54,17 @@ class Offer(Callback):  # type: ignore
         if trainer.should_stop:
             return
         weights = model.lightning_model.torch_model
-        if not contest.offer(epoch, scorer(), lambda: copy.deepcopy(weights.state_dict()), at_once=at_once):
+        if not contest.offer(epoch, scorer(), lambda: (epoch, copy.deepcopy(weights.state_dict())), at_once=at_once):
             trainer.should_stop = True
         weights.train()
 
 
-def trainer() -> Trainer:
-    """Trains until the judge says stop."""
+def trainer(epochs: int | None = None) -> Trainer:
+    """Trains until the judge says stop, or for so many epochs."""
     torch.set_num_threads(1)
     quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger", "enable_checkpointing"), False)
-    return Trainer(min_epochs=1, max_epochs=100_000, devices=1, accelerator="cpu", callbacks=[Offer()], **quiet)
+    judged = [Offer()] if epochs is None else []
+    return Trainer(min_epochs=1, max_epochs=epochs or 100_000, devices=1, accelerator="cpu", callbacks=judged, **quiet)
 
 
 def scorer() -> Any:
@@ -94,18 +95,26 @@ def scorer() -> Any:
     return score
 
 
-def restore(state: Any) -> Any:
-    """The scorer of an earlier moment of training."""
-    model.lightning_model.torch_model.load_state_dict(state)
+def restore(found: tuple[int, Any]) -> Any:
+    """The scorer of an earlier moment of training; of a model learnt anew for as long, if `refits`."""
+    global model
+    epoch, state = found
+    if contest.refits:
+        model = SASRecModel(**settings, get_trainer_func=lambda: trainer(max(epoch, 1)))
+        model.fit(dataset())
+    else:
+        model.lightning_model.torch_model.load_state_dict(state)
     return scorer()
 
 
 def ease() -> None:
     """A few regularisations; weights are learnt from training, then applied to whatever history is asked about."""
-    data = dataset()
-    known = data.item_id_map.get_external_sorted_by_internal().astype(np.int64)
 
-    def scorer_of(weight: Any) -> Any:
+    def fitted(regularization: float) -> Any:
+        data = dataset()
+        known = data.item_id_map.get_external_sorted_by_internal().astype(np.int64)
+        weight = EASEModel(regularization=regularization).fit(data).weight.astype(np.float32)
+
         def score(histories: Rows, user_B: Any) -> Any:
             history_BK = counts(histories, contest.n_items)[:, known]
             history_BK.data[:] = np.minimum(history_BK.data, 1)
@@ -117,11 +126,11 @@ def ease() -> None:
 
     contest.begin(rectools.__version__, {"regularization": "one of 50, 100, 250, 500, 1000 by validation"})
     for regularization in (250.0, 100.0, 500.0, 50.0, 1000.0):
-        fitted = EASEModel(regularization=regularization).fit(data)
-        weight = fitted.weight.astype(np.float32)
-        if not contest.offer(1, scorer_of(weight), lambda weight=weight: weight, label=f"regularization {regularization:g}"):  # type: ignore
+        score = fitted(regularization)
+        found = (regularization, score)
+        if not contest.offer(1, score, lambda found=found: found, label=f"regularization {regularization:g}"):  # type: ignore
             break
-    contest.finish(scorer_of)
+    contest.finish(lambda found: fitted(found[0]) if contest.refits else found[1])
 
 
 if options.model == "ease":
