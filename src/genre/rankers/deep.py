@@ -166,7 +166,8 @@ class DeepRanker(Ranker):
         good = [task for task, worth in self._worth().items() if worth > 0]
         learnt, held = (shown.take(np.flatnonzero(rows)) for rows in ((now_I >= since) & (now_I < held_from), now_I >= held_from))
         self.sources = self._served(past, training)
-        return past.shown(learnt, config.tasks, good), past.shown(held, config.tasks, good)
+        hardly_seen = past.features.hardly_seen(learnt.queries.now_B)
+        return past.shown(learnt, config.tasks, good).without(hardly_seen), past.shown(held, config.tasks, good)
 
     def _from_histories(self, training: Training, folder: Path) -> tuple[Lists, Lists]:
         """Each user's last steps, or the validation queries; held are the validation queries, or some of the lists."""
@@ -187,7 +188,8 @@ class DeepRanker(Ranker):
         past = self._sources(members, training, early, self._touched(training.histories if clocked else early), {})
         self.sources = self._served(past, training)
         rng = np.random.default_rng(training.seed)
-        lists = past.replayed(truth.take(np.sort(rng.permutation(len(truth))[: config.replay_lists])))
+        truth = truth.take(np.sort(rng.permutation(len(truth))[: config.replay_lists]))
+        lists = past.replayed(truth).without(past.features.hardly_seen(truth.queries.now_B))
         if config.replay == "refit" and validation is not None:
             return lists, self.sources.replayed(validation)
         order, n_held = rng.permutation(len(lists)), max(int(config.held_share * len(lists)), 1)
