@@ -60,6 +60,11 @@ def test_counters_add_what_no_member_knows(fashion: Training, tmp_path: Path) ->
     reached = {name: ndcg(each.score, fashion.validation, 50, repeats=True) for name, each in {**fashion.members, "deep": ranker}.items()}
     assert reached["deep"] > 1.3 * max(reached["popular"], reached["next"])
     assert ranker.chosen()["epochs"] >= 1
+    chances = ranker.believed(fashion.validation)
+    assert chances.entries > 300 * 10
+    assert chances.mean == pytest.approx(chances.share, rel=0.05), "calibrated on these"
+    assert chances.log_loss < 0.9 * chances.by_share
+    assert chances.error < 0.01
 
 
 @pytest.mark.parametrize(("days", "hidden"), [(1.5, {"hour", "weekday"}), (10.0, {"weekday"}), (60.0, set())])
