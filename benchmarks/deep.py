@@ -80,8 +80,9 @@ def impressions(asked: argparse.Namespace) -> str:
             later = everything.time_E >= since
             deep.observe(everything.item_idx_E[later], everything.time_E[later])
             deep.observe(test.item_idx_E, test.queries.now_B[test.owner_E()], "shown")
-            chances.append(deep.probabilities(test)["click"])
-            rows.setdefault("deep", []).append(chances[-1])
+            rows.setdefault("deep", []).append(deep.probabilities(test)["click"])
+            # Clicks are fewer than what would be clicked in the first place.
+            chances.append(rows["deep"][-1] * deep.examination(int(test.position_E.max()) + 1)[test.position_E])
             counted = deep.sources.features.counters
             moment_E = test.queries.now_B[test.owner_E()]
             touched, seen = (np.expm1(counted[what].at(test.item_idx_E, moment_E)[:, 3]) for what in ("touched", "shown"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from genre.evaluation.result import Result
 from genre.index import top_k
 from genre.llm.ledger import LEDGER, Ledger
 from genre.rankers import Ranker
+from genre.rankers.deep import DeepRanker
 from genre.runs import Run
 
 EXAMPLES, LIST, HISTORY = 2, 10, 10
@@ -56,7 +58,8 @@ def report(folders: Sequence[Path], file: Path) -> Ladder:
     climbed = ladder(folders)
     dataset = Dataset.load(run.path("prepare"))
     results = {name: Result.load(run.path(f"evaluate/{name}")) for name in _rungs(run, config)}
-    write_report(file, climbed, results, about(config, dataset) | enrichment(run), dataset.checks, examples(config, run, dataset))
+    facts = about(config, dataset) | enrichment(run) | chances(config, run, dataset)
+    write_report(file, climbed, results, facts, dataset.checks, examples(config, run, dataset))
     return climbed
 
 
@@ -102,6 +105,20 @@ def enrichment(run: Run) -> dict[str, str]:
     """What a language model was asked, how often in vain, and what it cost; nothing if the run has no such stage."""
     file = run.folder / "enrich" / LEDGER
     return {"enrichment by a language model": str(Ledger.load(file))} if file.is_file() else {}
+
+
+def chances(config: GenreConfig, run: Run, dataset: Dataset) -> dict[str, str]:
+    """How far the chances of rankers that learnt them from histories may be believed, on the test part."""
+    found: dict[str, str] = {}
+    for name, settings in config.rankers.items():
+        if not isinstance(settings, DeepRanker.Config) or dataset.impressions is not None:
+            continue
+        ranker = Ranker.load(run.path(f"rank/{name}"))
+        assert isinstance(ranker, DeepRanker)
+        truth = dataset.ground_truth("test").draw(config.evaluate.users, config.data.seed)
+        asked = as_asked(truth.queries, truth.user_idx_B, len(dataset.users), run.path("enrich") if settings.synthetic else None)
+        found[f"chances of {name} on the test part"] = str(ranker.believed(replace(truth, queries=asked)))
+    return found
 
 
 def examples(config: GenreConfig, run: Run, dataset: Dataset) -> list[Example]:

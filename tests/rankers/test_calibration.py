@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genre.rankers.calibration import Platt, calibration_error, mean_log_loss, platt, sigmoid
+from genre.rankers.calibration import Believed, Platt, calibration_error, mean_log_loss, platt, sigmoid
 
 
 def test_platt_finds_how_the_logits_were_distorted() -> None:
@@ -36,3 +36,8 @@ def test_figures_by_hand() -> None:
     assert calibration_error(probability_E, label_E, bins=2) == pytest.approx(0.05)
     assert mean_log_loss(probability_E, label_E) == pytest.approx(-(2 * np.log(0.5) + 2 * np.log(0.9)) / 4)
     assert Platt(2.0, 0.0)(np.array([0.0, np.log(3) / 2])) == pytest.approx([0.5, 0.75])
+    found = Believed.of(probability_E, label_E)
+    assert (found.entries, found.share) == (4, 0.75)
+    assert found.mean == pytest.approx(0.7)
+    assert found.by_share == pytest.approx(-(3 * np.log(0.75) + np.log(0.25)) / 4)
+    assert "log-loss 0.39925 (their share alone: 0.56234)" in str(found)

@@ -60,6 +60,30 @@ def test_counters_add_what_no_member_knows(fashion: Training, tmp_path: Path) ->
     reached = {name: ndcg(each.score, fashion.validation, 50, repeats=True) for name, each in {**fashion.members, "deep": ranker}.items()}
     assert reached["deep"] > 1.3 * max(reached["popular"], reached["next"])
     assert ranker.chosen()["epochs"] >= 1
+    chances = ranker.believed(fashion.validation)
+    assert chances.entries > 300 * 10
+    assert chances.mean == pytest.approx(chances.share, rel=0.05), "calibrated on these"
+    assert chances.log_loss < 0.9 * chances.by_share
+    assert chances.error < 0.01
+
+
+@pytest.mark.parametrize(("days", "hidden"), [(1.5, {"hour", "weekday"}), (10.0, {"weekday"}), (60.0, set())])
+def test_nothing_is_learnt_of_days_that_a_log_has_seen_once(fashion: Training, tmp_path: Path, days: float, hidden: set[str]) -> None:
+    """One weekday more than the log holds is far outside of what the network knows, and would move every chance."""
+    squeezed = replace(fashion.histories, time_E=1e9 + (fashion.histories.time_E - 1e9) * days / 60)
+    squeezed = replace(squeezed, now_B=squeezed.time_E[squeezed.offsets[1:] - 1])
+    ranker = deep(replace(fashion, histories=squeezed, validation=None), tmp_path, of=("popular",), replay_steps=9, epochs=1)
+    names = ranker.sources.features.names
+    rows_EF = np.zeros((1, len(names)), np.float32)
+    before = ranker.network.logits(rows_EF)
+    moved = set()
+    for f, name in enumerate(names):
+        if name.startswith(("hour", "weekday")):
+            other_EF = rows_EF.copy()
+            other_EF[0, f] = 1.0
+            if not np.array_equal(ranker.network.logits(other_EF), before):
+                moved.add(name.split(",")[0])
+    assert moved == {"hour", "weekday"} - hidden
 
 
 def test_later_events_change_no_earlier_list(fashion: Training, tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ def test_a_state_begins_with_the_rankers_own_vector(users: WorldUsers, states: U
     assert np.allclose(state_BF[:, :8] @ states.ranker.item_vectors().T, states.ranker.score(histories), atol=1e-4)
 
 
+def test_choices_are_counted_by_category(users: WorldUsers, states: UserStates) -> None:
+    category_NC = np.eye(3)[users.world.topic_N]
+    told = UserStates(states.ranker, category_NC)
+    histories = Histories.of([[0, 1, 2], []])
+    state_BF = told.of(histories)
+    assert state_BF.shape == (2, told.features) and told.items_ND.shape == (20, 8 + 3)
+    assert np.allclose(state_BF[:, :11] @ told.items_ND.T, states.ranker.score(histories), atol=1e-4), "the ranker's own policy is the same"
+    first, second, third = category_NC[:3]
+    assert state_BF[0, 19:22] == pytest.approx(0.3**2 * first + 0.3 * second + third), "the newest choice counts whole"
+    assert state_BF[0, 28:31] == pytest.approx(np.log(3 * (first + second + third + 1) / 6))
+    assert state_BF[1, 19:] == pytest.approx(0.0), "of nobody's choices each category has its share"
+    with pytest.raises(ValueError, match="categories of 3 items, but the ranker knows 20"):
+        UserStates(states.ranker, np.eye(3))
+
+
 def test_rounds_are_reproducible_resumed_and_change_the_actor(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
     settings = Learning.model_validate(SMALL)
     histories = users.visit(np.arange(12)).histories()
@@ -62,14 +77,15 @@ def test_rounds_are_reproducible_resumed_and_change_the_actor(users: WorldUsers,
     assert ((chance_BS > 0) & (chance_BS <= 1)).all()
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
-    settings = Learning.model_validate({**SMALL, "schedule": "constant"})
+@pytest.mark.parametrize("memory", [1, 2])
+def test_a_killed_run_ends_as_if_it_had_not_been(users: WorldUsers, states: UserStates, tmp_path: Path, memory: int) -> None:
+    settings = Learning.model_validate({**SMALL, "schedule": "constant", "memory": memory, "epochs": 3})
     visits = [0]
 
     class Interrupted(WorldUsers):
         def arrive(self, n: int, rng: np.random.Generator) -> WorldVisit:
             visits[0] += 1
-            if visits[0] == 3:  # a round, its judging, then half of the next
+            if visits[0] == 6:  # two rounds with their judging are kept, the third is lost
                 raise KeyboardInterrupt
             return super().arrive(n, rng)
 
@@ -78,6 +94,16 @@ def test_a_killed_run_ends_as_if_it_had_not_been(users: WorldUsers, states: User
     gone_on, _ = learn(users, states, settings, tmp_path / "killed")
     straight, _ = learn(users, states, settings, tmp_path / "straight")
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(gone_on.parameters(), straight.parameters(), strict=True))
+    assert not (tmp_path / "killed" / "tried").exists(), "what was tried is kept no longer than it is learnt from"
+    again, _ = learn(users, states, settings, tmp_path / "killed")
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(again.parameters(), straight.parameters(), strict=True))
+
+
+def test_memory_learns_from_the_rounds_before(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
+    """The first round is the same; what the second teaches is not."""
+    found = [learn(users, states, Learning.model_validate({**SMALL, "memory": rounds}), tmp_path / str(rounds))[1] for rounds in (1, 2)]
+    first, second = ([each.history[epoch]["loss"] for each in found] for epoch in (0, 1))
+    assert first[0] == first[1] and second[0] != second[1]
 
 
 def test_reinforce_is_reproducible_and_begins_as_the_ranker(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:

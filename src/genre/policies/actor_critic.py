@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 
 class Shown(NamedTuple):
-    """Slates, how likely each pick was, and what the critic expected of them."""
+    """Slates, and how likely each pick was."""
 
     item_BS: Tensor
     log_chance_BS: Tensor
-    value_B: Tensor
 
 
 class ActorCritic(nn.Module):
@@ -77,6 +76,12 @@ class ActorCritic(nn.Module):
         return (state_BF[:, : self.items_ND.shape[1]] @ self.items_ND.T).log_softmax(1)
 
     @torch.no_grad()
+    def value(self, state_BF: Tensor) -> Tensor:
+        """What the visit is worth from here on, before a slate is shown: what the critic expects of the actor's first pick, shape (B,)."""
+        worth_BN = self.worth(state_BF, torch.zeros(len(state_BF), 0, dtype=torch.int64, device=state_BF.device), 0)
+        return (self.logits(worth_BN, self.prior(state_BF)).softmax(1) * worth_BN).sum(1)
+
+    @torch.no_grad()
     def show(self, state_BF: Tensor, n: int, explore: bool, generator: torch.Generator | None = None) -> Shown:
         """Slates of n items, drawn, or the best for certain; exact chances, given what stands above.
 
@@ -87,7 +92,7 @@ class ActorCritic(nn.Module):
             raise ValueError(f"a slate of {n}, but the critic knows {self.places} places")
         log_prior_BN = self.prior(state_BF)
         item_BS = torch.zeros(len(state_BF), 0, dtype=torch.int64, device=state_BF.device)
-        chances, value_B = [], torch.zeros(0)
+        chances = []
         for place in range(n):
             worth_BN = self.worth(state_BF, item_BS, place)
             logit_BN = self.logits(worth_BN, log_prior_BN).scatter(1, item_BS, -torch.inf)
@@ -97,11 +102,9 @@ class ActorCritic(nn.Module):
                 picked_B1 = (logit_BN - (-uniform_BN.log()).log()).argmax(1, keepdim=True)
             else:
                 picked_B1 = logit_BN.argmax(1, keepdim=True)
-            if place == 0:
-                value_B = (log_chance_BN.exp() * worth_BN).sum(1)
             chances.append(log_chance_BN.gather(1, picked_B1) if explore else torch.zeros_like(picked_B1, dtype=logit_BN.dtype))
             item_BS = torch.cat([item_BS, picked_B1], 1)
-        return Shown(item_BS, torch.cat(chances, 1), value_B)
+        return Shown(item_BS, torch.cat(chances, 1))
 
     def logits(self, worth_BN: Tensor, log_prior_BN: Tensor) -> Tensor:
         """Of the actor."""

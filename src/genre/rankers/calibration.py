@@ -5,12 +5,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from genre.types import Floats
 
 SMALLEST = 1e-7
+
+
+@dataclass(frozen=True)
+class Believed:
+    """How far chances may be believed, by labels that nothing was learnt from.
+
+    Attributes:
+        log_loss: mean cross-entropy in nats; `by_share` is what the labels' own mean, said of every entry, would reach.
+        error: expected calibration error.
+        mean: of the chances; `share` is that of the labels.
+    """
+
+    entries: int
+    log_loss: float
+    by_share: float
+    error: float
+    mean: float
+    share: float
+
+    @classmethod
+    def of(cls, probability_E: Floats, label_E: Floats) -> Self:
+        """Measure."""
+        share = float(label_E.mean())
+        plain = mean_log_loss(np.full(len(label_E), share), label_E)
+        error = calibration_error(probability_E, label_E)
+        return cls(len(label_E), mean_log_loss(probability_E, label_E), plain, error, float(probability_E.mean()), share)
+
+    def __str__(self) -> str:
+        return (
+            f"log-loss {self.log_loss:.5f} (their share alone: {self.by_share:.5f}), calibration error {self.error:.5f}, "
+            f"mean {self.mean:.5f} where {self.share:.5f} is right, over {self.entries:,} candidates"
+        )
 
 
 @dataclass(frozen=True)

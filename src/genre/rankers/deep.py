@@ -26,7 +26,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from genre.component import Arrays, load_arrays
 from genre.rankers import Ranker
 from genre.rankers.blend import scaled, spreads
-from genre.rankers.calibration import Platt, calibration_error, mean_log_loss, platt
+from genre.rankers.calibration import Believed, Platt, platt
 from genre.rankers.content import ContentRanker
 from genre.rankers.counters import Counters
 from genre.rankers.features import SHOWN, TOUCHED, Features, principal_axes
@@ -34,7 +34,7 @@ from genre.rankers.lists import ListBatches, Lists
 from genre.rankers.replaying import held_out, refitted
 from genre.rankers.sources import Sources, named, reader_of
 from genre.training import Optimisation, choose_device, train
-from genre.types import Floats, Histories, Impressions, Ints, Training
+from genre.types import Floats, GroundTruth, Histories, Impressions, Ints, Training
 
 if TYPE_CHECKING:  # configs are read without torch
     from genre.rankers.deep_network import DeepNetwork
@@ -166,7 +166,8 @@ class DeepRanker(Ranker):
         good = [task for task, worth in self._worth().items() if worth > 0]
         learnt, held = (shown.take(np.flatnonzero(rows)) for rows in ((now_I >= since) & (now_I < held_from), now_I >= held_from))
         self.sources = self._served(past, training)
-        return past.shown(learnt, config.tasks, good), past.shown(held, config.tasks, good)
+        hardly_seen = past.features.hardly_seen(learnt.queries.now_B)
+        return past.shown(learnt, config.tasks, good).without(hardly_seen), past.shown(held, config.tasks, good)
 
     def _from_histories(self, training: Training, folder: Path) -> tuple[Lists, Lists]:
         """Each user's last steps, or the validation queries; held are the validation queries, or some of the lists."""
@@ -187,7 +188,8 @@ class DeepRanker(Ranker):
         past = self._sources(members, training, early, self._touched(training.histories if clocked else early), {})
         self.sources = self._served(past, training)
         rng = np.random.default_rng(training.seed)
-        lists = past.replayed(truth.take(np.sort(rng.permutation(len(truth))[: config.replay_lists])))
+        truth = truth.take(np.sort(rng.permutation(len(truth))[: config.replay_lists]))
+        lists = past.replayed(truth).without(past.features.hardly_seen(truth.queries.now_B))
         if config.replay == "refit" and validation is not None:
             return lists, self.sources.replayed(validation)
         order, n_held = rng.permutation(len(lists)), max(int(config.held_share * len(lists)), 1)
@@ -250,9 +252,8 @@ class DeepRanker(Ranker):
             known = ~np.isnan(label_E)
             if known.any():
                 self.platt[task] = platt(logit_E[known], label_E[known], examined_E[known])
-                p_E = examined_E[known] * self.platt[task](logit_E[known])
-                figures = mean_log_loss(p_E, label_E[known]), calibration_error(p_E, label_E[known])
-                log.info("deep: %s on held lists: log-loss %.5f, calibration error %.5f", config.tasks[task], *figures)
+                found = Believed.of(examined_E[known] * self.platt[task](logit_E[known]), label_E[known])
+                log.info("deep: %s on held lists: %s", config.tasks[task], found)
 
     def _network(self) -> DeepNetwork:
         from genre.rankers.deep_network import DeepNetwork
@@ -300,6 +301,11 @@ class DeepRanker(Ranker):
         """Calibrated chance of every task for every entry of given lists, as if it stood in the first place; labels are not read."""
         logit_TE = self.network.logits(self.sources.rows(shown))
         return {task: calibrated(logit_E) for task, calibrated, logit_E in zip(self.config.tasks, self.platt, logit_TE, strict=True)}
+
+    def believed(self, truth: GroundTruth) -> Believed:
+        """How far the chances of its candidates may be believed, by what really came next; for one that learnt from history."""
+        lists = self.sources.replayed(truth)
+        return Believed.of(self.platt[0](self.network.logits(lists.rows_EF)[0]), lists.label_TE[0].astype(np.float64))
 
     def examination(self, places: int) -> Floats:
         """What was learnt of how likely each place is looked at, the first being 1."""

@@ -33,6 +33,8 @@ SAMPLE = 20_000
 BEHAVIOUR = ("log history length", "log days since the last event", "log popularity of the history")
 OWN = ("log times in the history", "log steps since in the history")
 CLOCK = ("has a clock", "hour, sine", "hour, cosine", "weekday, sine", "weekday, cosine")
+CYCLES = {"hour": DAY, "weekday": 7 * DAY}
+"""What comes round after how many seconds."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ class Features:
             given = (context or {}).get(name, [None] * len(queries))
             columns += [np.array([each == value for each in given], np.float32)[owner_E] for value in values]
         return np.stack(columns, axis=1).astype(np.float32) if columns else np.empty((len(item_E), 0), np.float32)
+
+    def hardly_seen(self, now_I: Floats) -> Ints:
+        """Columns of the clock whose cycle did not go round twice between the first and the last of these moments.
+
+        They tell the days of a log apart, not the days of weeks to come: what is learnt of them misleads on the next day.
+        """
+        known_I = now_I[np.isfinite(now_I)]
+        span = float(np.ptp(known_I)) if len(known_I) else 0.0
+        short = [cycle for cycle, seconds in CYCLES.items() if span < 2 * seconds]
+        return np.array([f for f, name in enumerate(self.names) if name in CLOCK and name.split(",")[0] in short], np.int64)
 
     def _behaviour(self, queries: Histories) -> list[Floats]:
         recent = queries.newest(50)

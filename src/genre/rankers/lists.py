@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -57,6 +57,12 @@ class Lists:
         offsets = offsets_of(lengths)
         entries = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
         return Lists(self.rows_EF[entries], offsets, self.label_TE[:, entries], self.position_E[entries], self.relevant_I[rows])
+
+    def without(self, columns: Ints) -> Lists:
+        """The same with some features at zero everywhere: what never varies is nothing to learn from."""
+        rows_EF = self.rows_EF.copy() if len(columns) else self.rows_EF
+        rows_EF[:, columns] = 0.0
+        return replace(self, rows_EF=rows_EF)
 
     def ndcg(self, score_E: Floats, gain_E: Floats, k: int = 10) -> float:
         """Mean NDCG@k over lists with something to find; of equal scores the right ones come last."""

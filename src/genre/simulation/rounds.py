@@ -80,10 +80,10 @@ def by_slate(there_BH: Tensor, part_BHS: Tensor) -> Tensor:
     return torch.cat([part_BHS[there_BH[:, h], h] for h in range(there_BH.shape[1])])
 
 
-def in_batches(parts: T, size: int, rng: np.random.Generator, passes: int = 1) -> list[T]:
-    """Tensors of equal length in batches, once a pass, each time in another order."""
-    rows = [torch.from_numpy(rng.permutation(len(parts[0]))) for _ in range(passes)]
-    return [parts._make(part[order[start : start + size]] for part in parts) for order in rows for start in range(0, len(order), size)]
+def in_batches(parts: T, size: int, rng: np.random.Generator, passes: int = 1, rows: int | None = None) -> list[T]:
+    """Tensors of equal length in batches, once a pass, each time in another order; `rows` of them, if that is given, drawn each time."""
+    orders = [torch.from_numpy(rng.permutation(len(parts[0]))[:rows]) for _ in range(passes)]
+    return [parts._make(part[order[start : start + size]] for part in parts) for order in orders for start in range(0, len(order), size)]
 
 
 def decide(policy: Actor | ActorCritic, states: UserStates, slate: int, explore: bool = False) -> Decide:
