@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import zlib
 from typing import Any
 
+import orjson
 import pytest
 import sqlalchemy as sa
 
@@ -12,7 +14,7 @@ from genre.serving import shown
 from genre.serving.contract import Trace
 from genre.serving.shown import ShownLists
 from genre.serving.store.database import Database, Unavailable
-from genre.serving.store.exposures import append
+from genre.serving.store.exposures import append, get, packed, unpacked
 from genre.serving.store.schema import exposures
 from genre.serving.store.writer import Writer
 
@@ -36,6 +38,27 @@ def test_all_are_logged_when_it_is_closed(database: Database, monkeypatch: pytes
     lists.close()
     writer.close()
     assert (logged(database), len(lists)) == (40, 0)
+
+
+def test_a_trace_comes_back_as_it_was_to_the_last_digit(database: Database) -> None:
+    scores = {"a: score": {"é": 0.1 + 0.2, "b": -1e-300}, "b: score": {"b": 7.0}, "nothing": {}}
+    trace = Trace(
+        "r1", 1.0, "home", "anonymous", "1", "greedy", stage_scores=scores, candidates={"model": ["b", "é"]}, dropped={"cap": ["c"]}
+    )
+    with database.write() as connection:
+        append(connection, [(trace, "recommend", None, None)])
+    with database.read() as connection:
+        found = get(connection, "r1")
+    assert found is not None
+    assert {name: found[name] for name in ("stage_scores", "candidates", "dropped")} == {
+        "stage_scores": scores, "candidates": {"model": ["b", "é"]}, "dropped": {"cap": ["c"]},
+    }  # fmt: skip
+    assert list(found["stage_scores"]["a: score"]) == ["é", "b"]
+
+
+def test_traces_of_earlier_versions_are_read() -> None:
+    details = {"stage_scores": {"score": {"a": 0.5}}, "candidates": {}}
+    assert unpacked(zlib.compress(orjson.dumps(details), 1)) == unpacked(packed(details)) == details
 
 
 def test_what_comes_at_once_shares_a_commit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

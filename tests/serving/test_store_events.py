@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,12 @@ def test_a_full_disk_refuses_the_event_and_the_log_goes_on_when_there_is_room(da
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
     assert log(database, row("a")) == 1
     assert len(seen(database)) == 1
+
+
+def test_a_history_that_cannot_be_read_says_that_the_store_is_away(tmp_path: Path) -> None:
+    """SQLite's driver is asked itself, and its errors are the store's all the same."""
+    with closing(Database(f"sqlite:///{tmp_path / 'empty.db'}")) as empty, pytest.raises(Unavailable, match="no such table"):
+        seen(empty)
 
 
 def test_a_database_that_is_not_there_says_so_without_its_password() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Sequence
+
+import orjson
 
 from genre.serving.contract import RequestError
 
@@ -16,7 +17,7 @@ LONGEST = 65_536
 
 def write_cursor(shown: Sequence[str]) -> str | None:
     """What was shown on all pages so far, opaque to the caller; None when there were enough pages."""
-    packed = base64.urlsafe_b64encode(json.dumps(list(shown), ensure_ascii=False, separators=(",", ":")).encode()).decode()
+    packed = base64.urlsafe_b64encode(orjson.dumps(list(shown))).decode()
     return packed if len(shown) < MOST and len(packed) <= LONGEST else None
 
 
@@ -29,8 +30,8 @@ def read_cursor(cursor: str | None) -> list[str]:
     if cursor is None:
         return []
     try:
-        shown = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, RecursionError) as error:
+        shown = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
         raise RequestError("cursor", "is not the cursor of an answer") from error
     if not isinstance(shown, list) or len(shown) > MOST or not all(isinstance(item_id, str) for item_id in shown):
         raise RequestError("cursor", "is not the cursor of an answer")

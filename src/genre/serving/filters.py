@@ -20,7 +20,7 @@ REMEMBERED = 256
 
 @dataclass(frozen=True)
 class SeenItems:
-    """Which items somebody did something with, and how many seconds ago."""
+    """Which items somebody did something with, and how many seconds ago; NaN where nobody knows."""
 
     item_idx_L: Ints
     age_L: Floats

@@ -80,8 +80,9 @@ class Listing:
     def describe(self, trace: Trace, filters: Sequence[Barred]) -> None:
         """What "why was X shown, or not" is answered from."""
         ids, asked = self.asked.world.catalogue.ids, self.asked
-        kept = {i: ids[i] for i in self.item_idx_K.tolist()}
-        trace.candidates = {name: [kept[i] for i in part.tolist() if i in kept] for name, part in self.found.items()}
+        places = self.item_idx_K.tolist()
+        kept = dict(zip(places, map(ids.__getitem__, places), strict=True))
+        trace.candidates = {name: [i for i in map(kept.get, part.tolist()) if i is not None] for name, part in self.found.items()}
         trace.stage_scores = {"score": dict(zip(kept.values(), self.scores_K.tolist(), strict=True))}
         trace.allowed = {one.name: int(np.count_nonzero(one.passing_N)) for one in filters if one.passing_N is not None}
         trace.allowed["all"] = int(np.count_nonzero(asked.allowed_N))

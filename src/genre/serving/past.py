@@ -89,4 +89,4 @@ def past_of(
     if snapshot.disliked is not None:
         refused_idx, refused_time = snapshot.disliked.of(user_id)
         done_idx, done_time = np.concatenate([refused_idx, done_idx]), np.concatenate([refused_time, done_time])
-    return Past(query, SeenItems(done_idx, np.nan_to_num(now - done_time, nan=np.inf)), hidden)
+    return Past(query, SeenItems(done_idx, now - done_time), hidden)

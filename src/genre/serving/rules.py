@@ -47,10 +47,11 @@ def boosting(rules: Sequence[Rule], filters: Filters, seen: SeenItems, n: int) -
 
 def boosted(scores_K: Floats, item_idx_K: Ints, boosts: Sequence[tuple[str, Mask, float]]) -> Floats:
     """Scores with so many of their standard deviations added where a boost applies."""
-    spread = float(scores_K.std()) if len(scores_K) else 0.0
     total_K = scores_K.astype(np.float64)
-    for _, mask_N, by in boosts:
-        total_K += by * (spread or 1.0) * mask_N[item_idx_K]
+    if boosts and len(scores_K):
+        spread = float(scores_K.std()) or 1.0
+        for _, mask_N, by in boosts:
+            total_K += by * spread * mask_N[item_idx_K]
     return total_K
 
 

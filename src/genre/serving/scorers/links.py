@@ -51,7 +51,7 @@ class LinksScorer(Leaf):
         slices = [slice(start, stop) for start, stop in zip(start_L.tolist(), stop_L.tolist(), strict=True)]
         column_E = np.concatenate([self.columns[part] for part in slices])
         weight_E = np.concatenate([self.weights[part] for part in slices]) * np.repeat(weight_L, stop_L - start_L)
-        return np.sqrt(np.bincount(column_E, weight_E, n)).astype(np.float32)
+        return np.sqrt(np.bincount(column_E, weight_E, n).astype(np.float32))
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
         """See Leaf.extend."""
@@ -85,8 +85,8 @@ class LinksReading(Reading):
     def spread(self) -> tuple[float, float]:
         """See Reading.spread; only what was hit is looked at."""
         hit, under = self.linked_N[self.hit_K].astype(np.float64), self.floor.values.first(self.n)[self.hit_K].astype(np.float64)
-        mean = (self.floor.sum + float((hit - under).sum())) / max(self.n, 1)
-        square = (self.floor.squares + float((hit**2 - under**2).sum())) / max(self.n, 1)
+        mean = (self.floor.sum + float(hit.sum() - under.sum())) / max(self.n, 1)
+        square = (self.floor.squares + float(hit @ hit - under @ under)) / max(self.n, 1)
         return mean, float(np.sqrt(max(square - mean**2, 0.0)))
 
 

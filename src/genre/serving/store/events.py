@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from genre.serving.contract import SILENT, EventIn, PastEvent
 from genre.serving.store.assignments import keep_variant
+from genre.serving.store.database import fetched
 from genre.serving.store.inserting import Row, insert_new, upsert
 from genre.serving.store.schema import events, exposures, merges
 
@@ -58,10 +59,10 @@ HISTORY = (
 def history(connection: sa.Connection, user_id: str | None, session_id: str | None, n: int) -> list[PastEvent]:
     """What a user and their session did last, oldest first, at most n events; of a stranger nothing."""
     units = [unit_of(*pair) for pair in ((user_id, None), (None, session_id)) if pair != (None, None)]
-    found = [row for unit in units for row in connection.execute(HISTORY, {"unit": unit, "n": n}).all()]
+    found = [tuple(row) for unit in units for row in fetched(connection, HISTORY, {"unit": unit, "n": n})]
     if len(units) == 2:  # a session merged into this very user gives the same events again
-        found = sorted(set(found), key=lambda row: (row.time, row.seq), reverse=True)[:n]
-    return [PastEvent(*row[:3]) for row in reversed(found)]
+        found = sorted(set(found), key=lambda row: (row[1], row[3]), reverse=True)[:n]
+    return [PastEvent(item_id, time, kind) for item_id, time, kind, _ in reversed(found)]
 
 
 def merge(connection: sa.Connection, unit: str, into_unit: str) -> int:
