@@ -75,7 +75,7 @@ def test_a_file_gives_its_name_and_its_folder(tmp_path: Path) -> None:
         ({"ramp": [{"day": 1, "share": 0.5}, {"day": 1, "share": 0.6}]}, "ramp: days and shares must grow"),
         ({"layer": {"start": 0.5, "stop": 0.5}}, "layer: a slice from 0.5 to 0.5 holds nobody"),
         ({"min_days": 20}, "min_days is 20, longer than the 14 days planned"),
-        ({"name": "no spaces"}, "name: string should match pattern"),
+        ({"name": "no spaces"}, "name: needs letters, digits, - and _"),
         ({"alpha": 0.7}, "alpha: input should be less than 0.5, not 0.7"),
     ],
 )

@@ -100,6 +100,8 @@ def experiment_report(
         say(f"  {reason}")
     header, rows = found.table()
     print_list(found.caption(), rows, header)
+    if found.adjusted:
+        say(found.adjusted)
     for rail in found.guardrails:
         say(f"guardrail {rail.name}, {rail.variant}: {rail.state}: {rail.text}")
     for why in found.silent.values():

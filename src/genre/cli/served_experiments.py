@@ -47,6 +47,8 @@ def start(url: str, definition: Path) -> None:
 
 def report(url: str, name: str) -> None:
     """What the server has found by now."""
+    from genre.experiments.comparison import told_of_cuped
+
     with _connected(url) as admin:
         found = admin.report(name)
     config = found["experiment"]["config"]
@@ -55,8 +57,11 @@ def report(url: str, name: str) -> None:
         say(f"  {reason}")
     units = ", ".join(f"{arm} {n:,}" for arm, n in found["units"].items())
     split = "sample ratio mismatch" if found["split_alarm"] else "split as planned"
+    rows = [_row(line, config["primary"]) for line in found["comparisons"]]
     header = ["metric", "variant", config["control"], "variant's", "any time", "one look", "q"]
-    print_list(f"{name}: day {found['days']:.1f} of {config['days']}, {units} units, {split}", [*map(_row, found["comparisons"])], header)
+    print_list(f"{name}: day {found['days']:.1f} of {config['days']}, {units} units, {split}", rows, header)
+    if adjusted := told_of_cuped((line["metric"], line["variance_reduction"] or 0.0) for line in found["comparisons"]):
+        say(adjusted)
     for rail in found["guardrails"]:
         say(f"guardrail {rail['name']}, {rail['variant']}: {rail['state']}: {rail['text']}")
     for why in found["silent"].values():
@@ -98,12 +103,18 @@ def _connected(url: str) -> Iterator[Admin]:
         raise RuntimeError(f"{url} says: {error.detail}; {how}") from error
 
 
-def _row(found: Mapping[str, Any]) -> list[str]:
-    """A comparison as `genre experiment report` of files has it."""
+def _row(found: Mapping[str, Any], primary: str) -> list[str]:
+    """A comparison as `genre experiment report` of files has it; the primary metric keeps its p."""
     from genre.experiments.comparison import change
     from genre.experiments.confidence import Interval
 
     values = ["–" if found[arm] is None else f"{found[arm]:.4g}" for arm in ("control", "treatment")]
     known = ({name: float("nan") if value is None else value for name, value in found[at].items()} for at in ("anytime", "fixed"))
     intervals = [change(Interval(**at), found["relative"]) for at in known]
-    return [found["metric"], found["variant"], *values, *intervals, "–" if found["q"] is None else f"{found['q']:.2g}"]
+    return [
+        found["metric"],
+        found["variant"],
+        *values,
+        *intervals,
+        "–" if found["q"] is None else f"{'p ' if found['metric'] == primary else ''}{found['q']:.2g}",
+    ]

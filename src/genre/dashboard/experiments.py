@@ -173,6 +173,7 @@ def of_analysis(analysis: Analysis) -> Findings:
         ),
         units=tuple(analysis.units.items()),
         notes=(
+            *filter(None, [analysis.adjusted]),
             *(why for metric, why in analysis.silent.items() if metric != config.primary),
             *(f"{n:,} {what}" for what, n in left_out.items() if n),
         ),

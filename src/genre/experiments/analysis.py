@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from genre.experiments.comparison import Comparison, arms_by_day, change, compare, with_q
+from genre.experiments.comparison import Comparison, arms_by_day, change, compare, told_of_cuped, with_q
 from genre.experiments.decision import Decision, decide
 from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
 from genre.experiments.guardrails import Outcome, guard
@@ -78,8 +78,15 @@ class Analysis:
         for found in self.comparisons:
             values = [f"{value:.4g}" for value in (found.control, found.treatment)]
             intervals = [change(at, found.relative) for at in (found.last.anytime, found.last.fixed)]
-            rows.append([found.metric, found.variant, *values, *intervals, f"{found.q:.2g}"])
+            rows.append(
+                [found.metric, found.variant, *values, *intervals, f"{'p ' if found.metric == self.config.primary else ''}{found.q:.2g}"]
+            )
         return header, rows
+
+    @property
+    def adjusted(self) -> str:
+        """Why the arms' values are not the plain means of the log, if they are not."""
+        return told_of_cuped((found.metric, found.reduction) for found in self.comparisons)
 
     def of(self, metric: str, variant: str) -> Comparison | None:
         """One comparison, if it could be made."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -210,3 +210,12 @@ def change(at: Interval, relative: bool = True) -> str:
     """An interval in words."""
     low, value, high = (f"{x:+.2%}" if relative else f"{x:+.4g}" for x in (at.low, at.value, at.high))
     return f"{value} ({low} to {high})"
+
+
+def told_of_cuped(reductions: Iterable[tuple[str, float]]) -> str:
+    """What CUPED did, given the share of variance that it took away, by metric; nothing if it was little."""
+    most: dict[str, float] = {}
+    for metric, share in reductions:
+        most[metric] = max(share, most.get(metric, 0.0))
+    told = ", ".join(f"{share:.0%} of {metric}" for metric, share in most.items() if share > 0.005)
+    return f"values are as if both arms had been alike before: CUPED took variance away, {told}" if told else ""

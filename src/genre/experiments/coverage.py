@@ -38,7 +38,7 @@ def of_coverage(config: ExperimentConfig, log: Log, variant: str, alpha: float) 
     loss = 1 - treatment / control
     se = (1 - loss) * np.hypot(control_se / control, treatment_se / treatment)
     half = float(anytime_half(np.asarray(se), np.asarray(len(variant_U)), early(config), alpha))
-    told = f"{control:,.0f} → {treatment:,.0f} distinct items in the lists of {m:,} units, {-loss:+.1%}"
+    told = f"{control:,.0f} → {treatment:,.0f} distinct items in the lists of {m:,} units, {round(-loss, 4) + 0.0:+.1%}"
     return Interval(loss, loss - half, loss + half), told
 
 

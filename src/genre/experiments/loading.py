@@ -64,5 +64,7 @@ def _explain(problem: Any) -> str:
         return f"{path}: is missing"
     if problem["type"] == "value_error":
         return f"{path}: {message}" if path else message
+    if problem["type"] == "string_pattern_mismatch":
+        message = "needs letters, digits, - and _, and a letter or digit first"
     got = f", not {shown!r}" if isinstance(shown, str | int | float | list) else ""
     return f"{path}: {message[0].lower()}{message[1:]}{got}"
