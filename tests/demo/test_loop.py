@@ -30,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> LoopReport:
 
 
 def test_what_the_test_does_not_show_is_not_promoted(found: LoopReport) -> None:
-    assert (found.report["verdict"], found.report["sentence"]) == ("hold", "Stopped before anything could be decided")
+    assert (found.report["verdict"], found.report["sentence"]) == ("hold", "Stopped without a decision")
     assert [(line["action"], line["target"]) for line in found.audit] == TESTED
     served = [set(stage.shown.model_L.tolist()) for stage in found.stages]
     assert served == [{"000001"}, {"000001"}, {"000001", "000002"}]

@@ -99,7 +99,7 @@ def test_overlapping_slices_are_refused_and_named_unless_one_is_stopped() -> Non
     with pytest.raises(ExperimentError, match="'a' and 'b' overlap in layer 'default'"):
         Assigner([other, one])
     Assigner([other, one.stop(1.0, "done")])
-    with pytest.raises(ExperimentError, match="start 'z' at 1"):
+    with pytest.raises(ExperimentError, match="'y' 0 to 1 and 'z' 0 to 1; stop the one that runs"):
         check_layers([config("y"), config("z")])
 
 

@@ -101,7 +101,7 @@ def test_a_report_after_the_stop_looks_at_the_time_before(shop: Path) -> None:
     stop("home", "enough", START + 5 * DAY, shop / "runs")
     analysis, page, _ = report("home", folder=shop / "runs")
     assert analysis.days == pytest.approx(5)
-    assert analysis.decision.verdict == "hold" and analysis.decision.sentence == "Stopped before anything could be decided"
+    assert analysis.decision.verdict == "hold" and analysis.decision.sentence == "Stopped without a decision"
     assert "keep it running" not in page.read_text()
     assert report("home.yaml", START + 5 * DAY)[0].decision.sentence == "Hold: keep it running"
 

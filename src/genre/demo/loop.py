@@ -202,7 +202,7 @@ def _measured(report: dict[str, Any], rounds: int) -> Claim:
     found = next(line for line in report["comparisons"] if line["metric"] == "clicks")
     at, scale = found["fixed"], 1.0 if found["relative"] else 1.0 / found["control"]
     control, treatment = found["control"] / rounds, found["treatment"] / rounds
-    return Claim("A/B test", control, treatment, at["value"] * scale, at["low"] * scale, at["high"] * scale)
+    return Claim("A/B test, one look", control, treatment, at["value"] * scale, at["low"] * scale, at["high"] * scale)
 
 
 def _known(shown: Shown) -> Claim:

@@ -116,8 +116,8 @@ def check_layers(configs: Iterable[ExperimentConfig]) -> None:
     in_order = sorted((config for config in configs if not config.hold_out), key=lambda config: (config.layer.name, config.layer.start))
     for one, next_one in itertools.pairwise(in_order):
         if one.layer.name == next_one.layer.name and next_one.layer.start < one.layer.stop:
-            held = f"{one.name!r} holds {one.layer.start:g} to {one.layer.stop:g}"
+            held = " and ".join(f"{each.name!r} {each.layer.start:g} to {each.layer.stop:g}" for each in (one, next_one))
             raise ExperimentError(
-                f"experiments {one.name!r} and {next_one.name!r} overlap in layer {one.layer.name!r}: {held}; start {next_one.name!r} at "
-                f"{one.layer.stop:g}, stop the other, or use another layer"
+                f"experiments {one.name!r} and {next_one.name!r} overlap in layer {one.layer.name!r}: of it they take {held}; stop the one "
+                "that runs, or give the new one a slice that is free (layer.start, layer.stop) or a layer of its own (layer.name)"
             )

@@ -33,7 +33,7 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The verdict in a line."""
-        wait = "Stopped before anything could be decided" if self.ended else "Hold: keep it running"
+        wait = "Stopped without a decision" if self.ended else "Hold: keep it running"
         return {"ship": f"Ship {self.variant}", "hold": wait, "stop": "Stop: keep the control"}[self.verdict]
 
 

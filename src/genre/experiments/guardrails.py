@@ -128,7 +128,7 @@ def of_latency(config: ExperimentConfig, log: Log, variant: str, rail: LatencyGu
     se, n = np.sqrt(usual_variance + variance), np.asarray(len(variant_U))
     half = float(anytime_half(se, n, early(config), alpha))
     beyond = share - usual_share
-    told = f"p{100 * rail.quantile:g} {usual:.0f} ms → {now:.0f} ms"
+    told = f"p{100 * rail.quantile:g} {usual:.3g} ms → {now:.3g} ms"
     return Interval(beyond, beyond - half, beyond + half), told
 
 

@@ -81,7 +81,7 @@ class Outlook:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The header, and a row an effect."""
-        header = ["effect", "units, one look", "with CUPED", "days", "units, any time", "days"]
+        header = ["effect", "units, one look", "with CUPED", "days, one look", "units, any time", "days, any time"]
         rows = []
         for line in self.lines:
             units = [f"{n:,}" for n in (line.plan.units, line.plan.units_cuped, line.plan.units_anytime)]

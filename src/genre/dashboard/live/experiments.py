@@ -124,7 +124,8 @@ def _planned(database: Database, definition: str, minute: float) -> Planned:
 
 def _line(one: Experiment) -> ExperimentLine:
     config = one.config
-    return ExperimentLine(config.name, one.status, config.surface, config.hypothesis, one.started, one.stopped, one.reason)
+    surface = "every surface" if config.hold_out else config.surface
+    return ExperimentLine(config.name, one.status, surface, config.hypothesis, one.started, one.stopped, one.reason)
 
 
 def _address(name: str) -> str:
