@@ -48,7 +48,7 @@ def test_a_gain_is_shipped_with_its_interval(gain: Path) -> None:
     clicks = found.of("clicks", "new")
     assert clicks is not None and clicks.last.anytime.low < 0.3 < clicks.last.anytime.high
     assert clicks.last.fixed.low > clicks.last.anytime.low and clicks.reduction > 0.3
-    assert found.adjusted.startswith("values are as if both arms had been alike before: CUPED took variance away, ")
+    assert found.adjusted.startswith("Values are as if both arms had been alike before: CUPED took variance away, ")
     assert f"{clicks.reduction:.0%} of clicks" in found.adjusted and not analysed(gain, cuped_days=None).adjusted
     assert {row[0] for row in found.table()[1] if row[-1].startswith("p ")} == {"clicks"}
     assert [look.day for look in clicks.looks] == sorted(look.day for look in clicks.looks)

@@ -218,4 +218,4 @@ def told_of_cuped(reductions: Iterable[tuple[str, float]]) -> str:
     for metric, share in reductions:
         most[metric] = max(share, most.get(metric, 0.0))
     told = ", ".join(f"{share:.0%} of {metric}" for metric, share in most.items() if share > 0.005)
-    return f"values are as if both arms had been alike before: CUPED took variance away, {told}" if told else ""
+    return f"Values are as if both arms had been alike before: CUPED took variance away, {told}" if told else ""
