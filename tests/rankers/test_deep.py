@@ -220,6 +220,9 @@ def test_errors_say_what_is_missing(fashion: Training, tmp_path: Path) -> None:
     assert shown is not None
     with pytest.raises(ValueError, match="no label 'like'; they have click, purchase"):
         deep(replace(fashion, impressions=shown), tmp_path, tasks=("like",))
+    rated = replace(shown, labels={"rating": shown.labels["click"] * 4 + 1})
+    with pytest.raises(ValueError, match="the label 'rating' runs from 1 to 5, but a task is a chance: give a column of 0 and 1"):
+        deep(replace(fashion, impressions=rated), tmp_path, tasks=("rating",))
     timeless = replace(shown, queries=replace(shown.queries, now_B=np.full(len(shown), np.nan)))
     with pytest.raises(ValueError, match="1200 impressions have no time"):
         deep(replace(fashion, impressions=timeless), tmp_path)

@@ -154,6 +154,13 @@ class DeepRanker(Ranker):
             raise ValueError(f"deep: {unknown} impressions have no time, so members cannot be fitted on what came before")
         if missing := [task for task in config.tasks if task not in shown.labels]:
             raise ValueError(f"deep: the impressions have no label {missing[0]!r}; they have {', '.join(shown.labels)}")
+        for task in config.tasks:
+            low, high = float(np.nanmin(shown.labels[task], initial=1)), float(np.nanmax(shown.labels[task], initial=0))
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"deep: the label {task!r} runs from {low:g} to {high:g}, but a task is a chance: give a column of 0 and 1 "
+                    "(rated 4 or more, looked at for half a minute), or a share between them"
+                )
         since, held_from = np.quantile(now_I, [1 - config.impression_share, 1 - config.impression_share * config.held_share])
         early = training.histories.only(~(training.histories.time_E >= since))
         members = refitted(training, early, config.of, folder / "refitted")
