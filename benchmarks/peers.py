@@ -26,7 +26,7 @@ from genre.rankers import Ranker
 from genre.runs import VERSION, Run
 from judging import ONE_CORE, Judge, contend
 from outcome import Outcome, section
-from quality import CONFIGS, REFITTED, paths
+from quality import CONFIGS, REFITTED, courses, paths
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -88,10 +88,9 @@ def main() -> None:
 def judge_of(name: str, data: Path, folder: Path) -> Judge:
     """Of a data set's split."""
     found = []
-    for refit in ("false", "true") if name in REFITTED else ("false",):
-        config = load_config(CONFIGS[name], [*paths(name, data), f"name={name}", f"data.split.refit={refit}"])
-        run = Run(folder / ("refit" if refit == "true" else "split"))
-        pipeline.prepare(config, run)
+    for learnt, place in zip(courses(name), ("split", "refit"), strict=False):
+        run = Run(folder / place)
+        pipeline.prepare(load_config(CONFIGS[name], [*paths(name, data), f"name={name}", learnt]), run)
         found.append(Dataset.load(run.path("prepare")))
     return Judge(*found)
 

@@ -38,9 +38,14 @@ def main() -> None:
             seeds = [f"seed={seed}", f"data.seed={seed}"]  # of learning, and of the order of events with equal time stamps
             changes = [*paths(name, asked.data), f"name={name}", *seeds, *asked.change]
             folders.append(asked.runs / name / f"seed-{seed}")
-            for refit in ("false", "true") if name in REFITTED else ("false",):
-                genre.run(genre.load_config(CONFIGS[name], [*changes, f"data.split.refit={refit}"]), folder=folders[-1])
+            for learnt in courses(name):
+                genre.run(genre.load_config(CONFIGS[name], [*changes, learnt]), folder=folders[-1])
         print(f"\n## {name}\n\n{markdown(folders)}", flush=True)
+
+
+def courses(name: str) -> list[str]:
+    """What a data set is learnt from: training, to choose, and then for the test, where it is REFITTED, validation, too."""
+    return [f"data.split.refit={refit}" for refit in (("false", "true") if name in REFITTED else ("false",))]
 
 
 def paths(name: str, data: Path) -> list[str]:

@@ -104,17 +104,12 @@ def _connected(url: str) -> Iterator[Admin]:
 
 
 def _row(found: Mapping[str, Any], primary: str) -> list[str]:
-    """A comparison as `genre experiment report` of files has it; the primary metric keeps its p."""
-    from genre.experiments.comparison import change
+    """A comparison as `genre experiment report` of files has it."""
+    from genre.experiments.comparison import change, p_or_q
     from genre.experiments.confidence import Interval
 
     values = ["–" if found[arm] is None else f"{found[arm]:.4g}" for arm in ("control", "treatment")]
     known = ({name: float("nan") if value is None else value for name, value in found[at].items()} for at in ("anytime", "fixed"))
     intervals = [change(Interval(**at), found["relative"]) for at in known]
-    return [
-        found["metric"],
-        found["variant"],
-        *values,
-        *intervals,
-        "–" if found["q"] is None else f"{'p ' if found['metric'] == primary else ''}{found['q']:.2g}",
-    ]
+    q = "–" if found["q"] is None else p_or_q(found["q"], found["metric"] == primary)
+    return [found["metric"], found["variant"], *values, *intervals, q]

@@ -11,7 +11,7 @@ from genre.experiments.analysis import Analysis
 from genre.experiments.comparison import Comparison, change
 from genre.experiments.confidence import Interval
 from genre.experiments.definition import ExperimentConfig
-from genre.experiments.planning import Outlook
+from genre.experiments.planning import Outlook, in_days
 from genre.experiments.state import Status
 
 VERDICTS: dict[str, State] = {"ship": "good", "hold": "idle", "stop": "bad"}
@@ -135,14 +135,10 @@ def terms_of(config: ExperimentConfig) -> str:
     once = "read on any day" if config.decide_by == "anytime" else "read once, at the end"
     stops = [name for name, rail in config.guardrails.items() if rail.stop]
     return (
-        f"{_days(config.days)} or {config.planned_units:,} users are planned, {once}, with {config.alpha:.0%} false alarms. The smallest "
-        f"change of {config.primary} worth having is {config.min_effect:.1%}. Nothing is shipped before {_days(config.min_days)}. "
+        f"{in_days(config.days)} or {config.planned_units:,} users are planned, {once}, with {config.alpha:.0%} false alarms. The smallest "
+        f"change of {config.primary} worth having is {config.min_effect:.1%}. Nothing is shipped before {in_days(config.min_days)}. "
         + (f"It stops by itself when {' or '.join(stops)} breaks." if stops else "Nothing stops it by itself.")
     )
-
-
-def _days(n: int) -> str:
-    return f"{n} {'day' if n == 1 else 'days'}"
 
 
 def of_analysis(analysis: Analysis) -> Findings:

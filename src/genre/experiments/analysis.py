@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from genre.experiments.comparison import Comparison, arms_by_day, change, compare, told_of_cuped, with_q
+from genre.experiments.comparison import Comparison, arms_by_day, change, compare, p_or_q, told_of_cuped, with_q
 from genre.experiments.decision import Decision, decide
 from genre.experiments.definition import ExperimentConfig, ExperimentError, TooEarlyError
 from genre.experiments.guardrails import Outcome, guard
@@ -78,9 +78,7 @@ class Analysis:
         for found in self.comparisons:
             values = [f"{value:.4g}" for value in (found.control, found.treatment)]
             intervals = [change(at, found.relative) for at in (found.last.anytime, found.last.fixed)]
-            rows.append(
-                [found.metric, found.variant, *values, *intervals, f"{'p ' if found.metric == self.config.primary else ''}{found.q:.2g}"]
-            )
+            rows.append([found.metric, found.variant, *values, *intervals, p_or_q(found.q, found.metric == self.config.primary)])
         return header, rows
 
     @property

@@ -212,6 +212,11 @@ def change(at: Interval, relative: bool = True) -> str:
     return f"{value} ({low} to {high})"
 
 
+def p_or_q(value: float, primary: bool) -> str:
+    """What `with_q` left of a metric: the primary keeps its p, and says so."""
+    return f"{'p ' if primary else ''}{value:.2g}"
+
+
 def told_of_cuped(reductions: Iterable[tuple[str, float]]) -> str:
     """What CUPED did, given the share of variance that it took away, by metric; nothing if it was little."""
     most: dict[str, float] = {}

@@ -69,7 +69,7 @@ class Outlook:
         if self.short:
             told += f". How long that is cannot be told from {self.covered:.1f} days of log: a week shows how many new ones come."
         else:
-            long = f"more than {HORIZON} days" if days is None else "1 day" if days == 1 else f"{days} days"
+            long = f"more than {HORIZON} days" if days is None else in_days(days)
             told += f": {long}, at {self.arriving:,.0f} a day."
         if units > self.units:
             told += f" The log knows {self.units:,} users in all: the others must be new."
@@ -90,6 +90,11 @@ class Outlook:
                 days = ["not known"] * 2
             rows.append([f"{line.plan.min_effect:+.1%}", units[0], units[1], days[0], units[2], days[1]])
         return header, rows
+
+
+def in_days(n: int) -> str:
+    """So many days."""
+    return f"{n} {'day' if n == 1 else 'days'}"
 
 
 def look_ahead(config: ExperimentConfig, now: float | None = None) -> Outlook:
