@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from genre.choices import CHOSEN_FINETUNE, chosen, write_chosen
@@ -33,7 +35,7 @@ from genre.rankers import Ranker
 from genre.reporting import keep_cost, report
 from genre.runs import VERSION, Run
 from genre.starting import ranker_of, start_of
-from genre.types import Training
+from genre.types import Impressions, Training
 from genre.writing import whole
 
 log = logging.getLogger(__name__)
@@ -217,7 +219,7 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
         training = Training(
             histories, dataset.n_items, content_of(run, settings.encoders()), validation, dataset.repeats, members,
             {member: content_of(run, each.config.encoders()) for member, each in members.items()},
-            training_impressions(dataset) if settings.reads_impressions() else None, config.seed, dataset.items,
+            shown_to(settings, dataset, run), config.seed, dataset.items,
             None if earlier is None else start_of(earlier, dataset.items),
         )  # fmt: skip
         with about(name):
@@ -232,6 +234,20 @@ def rank(config: GenreConfig, run: Run, name: str, force: bool = False, start: P
     inputs += ["enrich"] if settings.synthetic else []
     files = [*settings.files(), *own_files(settings), *([] if earlier is None else [earlier])]
     run.stage(f"rank/{name}", {"ranker": settings.model_dump(mode="json"), "seed": config.seed}, inputs, work, files, force)
+
+
+def shown_to(settings: Ranker.Config, dataset: Dataset, run: Run) -> Impressions | None:
+    """The lists that a ranker learns from, with what was asked for in words as its encoder reads it; None if it learns from none."""
+    shown = training_impressions(dataset) if settings.reads_impressions() else None
+    words = None if shown is None else shown.queries.context.get(settings.asked_in() or "")
+    if shown is None or words is None:
+        return shown
+    encoder = CatalogueEncoder.load(run.path(f"embed/{settings.encoders()[0]}"))
+    distinct = sorted({text for text in words if text})
+    vector_of = dict(zip(distinct, encoder.encode_texts(distinct), strict=True))
+    nothing = np.zeros(encoder.transform.basis_DK.shape[1], np.float32)
+    words_BD = np.stack([vector_of.get(text or "", nothing) for text in words])
+    return replace(shown, queries=replace(shown.queries, words_BD=words_BD))
 
 
 def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,6 +90,8 @@ class Recommender:
         history: Sequence[str] | None = None,
         text: str | None = None,
         exclude: Iterable[str] = (),
+        context: Mapping[str, str] | None = None,
+        now: float | None = None,
         explain: bool = False,
         seed: int | None = None,
     ) -> list[Recommendation]:
@@ -99,6 +102,8 @@ class Recommender:
             history: item ids, oldest first, instead of (or for lack of) what the run knows of the user.
             text: what is looked for, in words; alone it ranks by content, beside a history it is added to the scores.
             exclude: item ids that must not be shown.
+            context: what else is known of the request ({"device": "phone"}), for a deep ranker that learnt from lists which had it.
+            now: the moment of the request, unix seconds; None is just after the user's last event.
             explain: say which event of the history, taken away, would lower each score most.
             seed: of policies that explore; None draws anew.
 
@@ -107,7 +112,7 @@ class Recommender:
         """
         if n < 1:
             raise ValueError(f"n is {n}; a list has at least one item")
-        query = self._query(user_id, history)
+        query = self._told(self._query(user_id, history), context or {}, text, now)
         asked = query if history is not None else self._as_asked(query, [user_id])
         scores_N = self._scores(asked, text)
         banned = self._indices(exclude, "exclude")
@@ -195,6 +200,14 @@ class Recommender:
             return Histories.of([self._indices(history, "history")])
         user = self._user_idx.get(str(user_id)) if user_id is not None else None
         return self.dataset.everything.take(np.array([user])) if user is not None else Histories.of([[]])
+
+    def _told(self, query: Histories, context: Mapping[str, str], text: str | None, now: float | None) -> Histories:
+        """With what is known of this request."""
+        name = self.ranker.config.asked_in()
+        said = None if name is None else context.get(name) or text
+        words_BD = None if said is None else self.encoders[self.ranker.config.encoders()[0]].encode_texts([said])
+        now_B = query.now_B if now is None else np.array([now])
+        return replace(query, now_B=now_B, context={each: [value] for each, value in context.items()}, words_BD=words_BD)
 
     def _indices(self, item_ids: Iterable[str], where: str) -> list[int]:
         if isinstance(item_ids, str):  # which is a sequence, too, of letters

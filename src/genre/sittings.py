@@ -26,3 +26,10 @@ def sittings_E(histories: Histories, seconds: float | None) -> Ints:
 def apart(time_E: Floats, seconds: float) -> Bools:
     """Whether each entry but the first begins a sitting, by the clock alone. NaN compares false, so no clock means that each does."""
     return ~(np.diff(time_E) <= seconds)
+
+
+def ages_E(histories: Histories, sitting_seconds: float | None) -> Ints:
+    """How many entries, or sittings, of the same user came later: 0 for the newest."""
+    steps = sittings_E(histories, sitting_seconds)
+    last = np.repeat(histories.offsets[1:], histories.lengths) - 1
+    return steps[last] - steps

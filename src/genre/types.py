@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,13 @@ def picked(offsets: Ints, rows: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return found, np.arange(found[-1]) + np.repeat(offsets[:-1][rows] - found[:-1], lengths)
 
 
+def context_text(value: str | float) -> str:
+    """What a request says of itself, as text: what was learnt from a log and what is served must call it the same."""
+    if isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
 @dataclass(frozen=True)
 class Histories:
     """What B users did, oldest first: one flat column of entries, cut by `offsets`.
@@ -43,6 +50,8 @@ class Histories:
         offsets: B + 1 positions; user b owns entries `offsets[b]:offsets[b + 1]`, possibly none.
         now_B: the moment each list is asked for, unix seconds; NaN where there is no clock.
         disliked: what the same users rated too low to count: nothing is learnt from it, and it is not recommended. None where nothing is.
+        context: what else is known of each request (device, surface), by name, B values each; None where unknown.
+        words_BD: what each asked for in words, as a vector in the space of the content; zeros where nothing. None where nobody did.
     """
 
     item_idx_E: Ints
@@ -50,8 +59,13 @@ class Histories:
     offsets: Ints
     now_B: Floats
     disliked: Histories | None = None
+    context: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    words_BD: Floats | None = None
 
     def __post_init__(self) -> None:
+        for name, values in self.context.items():
+            if len(values) != len(self):
+                raise ValueError(f"{name}: {len(values)} values for {len(self)} queries")
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.item_idx_E):
             raise ValueError(f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, entries are {len(self.item_idx_E)}")
         if len(self.now_B) != len(self) or len(self.time_E) != len(self.item_idx_E):
@@ -114,7 +128,9 @@ class Histories:
         rows = np.arange(len(self))[rows]
         offsets, entries = picked(self.offsets, rows)
         disliked = None if self.disliked is None else self.disliked.take(rows)
-        return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows], disliked)
+        context = {name: [values[row] for row in rows] for name, values in self.context.items()}
+        words_BD = None if self.words_BD is None else self.words_BD[rows]
+        return Histories(self.item_idx_E[entries], self.time_E[entries], offsets, self.now_B[rows], disliked, context, words_BD)
 
     def before(self, rows: Ints, now_B: Floats) -> Histories:
         """What some of the users had done strictly before a moment each; entries without a clock are before every moment."""
@@ -134,12 +150,15 @@ class Histories:
         keep_E = np.repeat(who_B, self.lengths)
         offsets = offsets_of(np.where(who_B, self.lengths, 0))
         disliked = None if self.disliked is None else self.disliked.of_some(who_B)
-        return Histories(self.item_idx_E[keep_E], self.time_E[keep_E], offsets, np.where(who_B, self.now_B, np.nan), disliked)
+        now_B = np.where(who_B, self.now_B, np.nan)
+        return replace(
+            self, item_idx_E=self.item_idx_E[keep_E], time_E=self.time_E[keep_E], offsets=offsets, now_B=now_B, disliked=disliked
+        )
 
     def only(self, keep_E: Bools) -> Histories:
         """Some of the entries of every user."""
         kept_B = np.bincount(self.owner_E()[keep_E], minlength=len(self))
-        return Histories(self.item_idx_E[keep_E], self.time_E[keep_E], offsets_of(kept_B), self.now_B, self.disliked)
+        return replace(self, item_idx_E=self.item_idx_E[keep_E], time_E=self.time_E[keep_E], offsets=offsets_of(kept_B))
 
     def newest(self, n: int) -> Histories:
         """Each user's last n entries."""
@@ -210,12 +229,11 @@ class Impressions:
     """Lists that were shown, or might have been, and what came of each entry.
 
     Attributes:
-        queries: I histories as they stood when the lists were asked for.
+        queries: I histories as they stood when the lists were asked for, with the context of each request.
         item_idx_E: entries of all lists one after another.
         offsets: I + 1 positions into the entries.
         labels: what happened, by task, shape (E,): 0 or 1, or a share between; NaN where it is not known.
         position_E: places from 0, the first; -1 where unknown.
-        context: what else was known of each request (device, surface), by name, I values each; None where unknown.
     """
 
     queries: Histories
@@ -223,7 +241,6 @@ class Impressions:
     offsets: Ints
     labels: Mapping[str, npt.NDArray[np.float32]]
     position_E: Ints
-    context: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_lists, n_entries = len(self.queries), len(self.item_idx_E)
@@ -234,9 +251,6 @@ class Impressions:
         for name, column in {**self.labels, "position": self.position_E}.items():
             if len(column) != n_entries:
                 raise ValueError(f"{name}: {len(column)} values for {n_entries} entries")
-        for name, values in self.context.items():
-            if len(values) != n_lists:
-                raise ValueError(f"{name}: {len(values)} values for {n_lists} lists")
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -251,7 +265,7 @@ class Impressions:
         offsets, entries = picked(self.offsets, rows)
         return Impressions(
             self.queries.take(rows), self.item_idx_E[entries], offsets, {name: label[entries] for name, label in self.labels.items()},
-            self.position_E[entries], {name: [values[row] for row in rows] for name, values in self.context.items()},
+            self.position_E[entries],
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from genre.fading import DAY
 from genre.rankers.counters import Counters, running
+from genre.serving.scorers.tallies import Tallies
 
 ITEM = np.array([7, 7, 3, 7])
 TIME = np.array([0.0, 2.0, 5.0, 4.0]) * DAY
@@ -71,3 +72,19 @@ def test_running_counts_are_the_sums_they_stand_for() -> None:
         for e in range(len(item_E))
     ]  # fmt: skip
     assert running(item_E, time_E, 7.0) == pytest.approx(np.array(slow))
+
+
+EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 50)), max_size=30)
+
+
+@given(EVENTS, EVENTS)
+def test_tallies_say_of_now_what_counters_say(before: list[tuple[int, int]], since: list[tuple[int, int]]) -> None:
+    """Events counted one by one while serving, in any order, on top of what was known when the bundle was made."""
+    made = Counters(np.array([i for i, _ in before], np.int64), np.array([t for _, t in before], float) * DAY, (1.0, 7.0))
+    tallies = Tallies(made.latest(5), (1.0, 7.0))
+    for item, day in since:
+        tallies.observe(np.array([item]), day * DAY)
+    whole = made.joined(np.array([i for i, _ in since], np.int64), np.array([t for _, t in since], float) * DAY)
+    asked = np.arange(8), np.full(8, 51 * DAY)
+    np.testing.assert_allclose(tallies.at(*asked), whole.at(*asked), rtol=1e-5, atol=1e-6)
+    assert (tallies.names, tallies.total) == (whole.names, whole.total)

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from genre.component import build
 from genre.data.dataset import Dataset
 from genre.data.impressions import impressions_of, training_impressions
 from genre.data.synthetic import World, WorldConfig
 from genre.rankers import Ranker
+from genre.rankers.calibration import Platt
 from genre.rankers.deep import DeepRanker
+from genre.rankers.deep_network import DeepNetwork
+from genre.rankers.experts import Experts
+from genre.rankers.mixture import Mixture
 from genre.types import GroundTruth, Histories, Impressions, Training
 from genre.validation import ndcg
 
@@ -75,13 +80,13 @@ def test_nothing_is_learnt_of_days_that_a_log_has_seen_once(fashion: Training, t
     ranker = deep(replace(fashion, histories=squeezed, validation=None), tmp_path, of=("popular",), replay_steps=9, epochs=1)
     names = ranker.sources.features.names
     rows_EF = np.zeros((1, len(names)), np.float32)
-    before = ranker.network.logits(rows_EF)
+    before = ranker.mixture.logits(rows_EF)
     moved = set()
     for f, name in enumerate(names):
         if name.startswith(("hour", "weekday")):
             other_EF = rows_EF.copy()
             other_EF[0, f] = 1.0
-            if not np.array_equal(ranker.network.logits(other_EF), before):
+            if not np.array_equal(ranker.mixture.logits(other_EF), before):
                 moved.add(name.split(",")[0])
     assert moved == {"hour", "weekday"} - hidden
 
@@ -137,7 +142,7 @@ def test_impressions_teach_the_bias_of_places_and_calibrated_chances(tmp_path: P
     shown = training_impressions(dataset)
     assert shown is not None
     assert set(shown.labels) == {"click"}
-    assert set(shown.context) == {"device"}
+    assert set(shown.queries.context) == {"device"}
     training = with_members(Training(dataset.training, 40, impressions=shown), tmp_path, popular={"use": "popularity"})
     ranker = deep(training, tmp_path, impression_share=0.9, places=10)
     assert ranker.examination(6) == pytest.approx(world.examination(6), abs=0.1)
@@ -195,10 +200,54 @@ def test_the_value_model_decides_what_is_best(value: dict[str, float], best: int
     assert chances["purchase"] == pytest.approx([0.01, 0.18, 0.0], abs=0.08), "a label that is missing now and then is no zero"
 
 
+def test_ratings_and_seconds_are_shares_of_their_range(tmp_path: Path) -> None:
+    """Item 0 is rated 5 and left at once, item 1 is rated 3 and looked at for a minute; nobody tells of item 2."""
+    n = 600
+    queries = replace(Histories.of([[]] * n), now_B=1e9 + np.arange(n) * 60.0)
+    rating = np.tile(np.array([5, 3, np.nan], np.float32), n)
+    dwell = np.tile(np.array([0, 60, 5000], np.float32), n)
+    shown = Impressions(queries, np.tile([0, 1, 2], n), np.arange(0, 3 * n + 1, 3), {"rating": rating, "dwell": dwell}, np.full(3 * n, -1))
+    training = Training(Histories.of([[0, 1, 2]] * 5, [[1.0, 2.0, 3.0]] * 5), 3, impressions=shown, content_ND=np.eye(3, dtype=np.float32))
+    training = with_members(training, tmp_path, popular={"use": "popularity"})
+    ranges = {"rating": (1.0, 5.0), "dwell": (0.0, 120.0)}
+    last = shown.take(slice(n - 1, n))
+    for value, best in (({"rating": 1.0}, 0), ({"dwell": 1.0}, 2)):
+        ranker = deep(training, tmp_path / str(best), tasks=("rating", "dwell"), ranges=ranges, value=value, content=("any",), epochs=40)
+        found = ranker.probabilities(last)
+        assert found["rating"][:2] == pytest.approx([1.0, 0.5], abs=0.05)
+        assert found["dwell"] == pytest.approx([0.0, 0.5, 1.0], abs=0.05), "beyond the end of the range is its end"
+        shown_first = [0, 1] if best == 0 else [0, 1, 2]
+        scores = ranker.score(replace(Histories.of([[]]), now_B=last.queries.now_B))[0][shown_first]
+        assert scores.argmax() == best
+
+
+def test_what_is_served_computes_what_was_learnt() -> None:
+    """The network in torch and its arithmetic in numpy, for several tasks and experts."""
+    torch.manual_seed(0)
+    network = DeepNetwork(Experts(7, 5, 3, 2, 2, 0.3), 6, (1.0, 1.0, 0.0), 0, 0.0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    rows_EF = np.random.default_rng(0).normal(size=(40, 7)).astype(np.float32) * 3
+    rows_EF[:, 6] = 1.5  # never varies, so it is left out
+    network.experts.standardise(torch.from_numpy(rows_EF))
+    network.eval()
+    mixture = Mixture(network.arrays(), (Platt(), Platt(2.0, 0.5), Platt()), (1.0, 10.0, -5.0))
+    logit_TE = mixture.logits(rows_EF)
+    np.testing.assert_allclose(logit_TE, network.logits(rows_EF), rtol=1e-5, atol=1e-5)
+    places = np.array([-1, 0, 1, 5, 9])
+    want = network.examination(torch.from_numpy(places)).exp().detach().numpy()
+    np.testing.assert_allclose(mixture.examined(places), want, rtol=1e-5)
+    value_E = 1 / (1 + np.exp(-logit_TE[0])) + 10 / (1 + np.exp(-2 * logit_TE[1] - 0.5)) - 5 / (1 + np.exp(-logit_TE[2]))
+    np.testing.assert_allclose(mixture.value(rows_EF), value_E, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"of": []}, "of"),
+        ({"of": ["a"], "ranges": {"dwell": [0, 9]}}, "no tasks"),
+        ({"of": ["a"], "ranges": {"click": [5, 1]}}, "the lowest value must be below the highest"),
+        ({"of": ["a"], "words": "query"}, "needs `content` of one encoder"),
         ({"of": ["a", "a"]}, "twice"),
         ({"of": ["a"], "value": {"buy": 1.0}}, "no tasks"),
         ({"of": ["a"], "value": {"click": 0.0}}, "worth something"),
@@ -221,7 +270,9 @@ def test_errors_say_what_is_missing(fashion: Training, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no label 'like'; they have click, purchase"):
         deep(replace(fashion, impressions=shown), tmp_path, tasks=("like",))
     rated = replace(shown, labels={"rating": shown.labels["click"] * 4 + 1})
-    with pytest.raises(ValueError, match="the label 'rating' runs from 1 to 5, but a task is a chance: give a column of 0 and 1"):
+    with pytest.raises(
+        ValueError, match=r"'rating' runs from 1 to 5, but a task is a chance: say its range \(ranges: \{rating: \[1, 5\]\}\)"
+    ):
         deep(replace(fashion, impressions=rated), tmp_path, tasks=("rating",))
     timeless = replace(shown, queries=replace(shown.queries, now_B=np.full(len(shown), np.nan)))
     with pytest.raises(ValueError, match="1200 impressions have no time"):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genre.rankers.examination import QUICK, Examination, clicked, list_loss, log_loss
+from genre.rankers.examination import Examination, clicked, list_loss, log_loss
 from genre.rankers.lists import Lists
+from genre.rankers.mixture import QUICK
 
 NAN = float("nan")
 

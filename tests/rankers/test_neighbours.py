@@ -8,7 +8,8 @@ from scipy import sparse
 
 from genre.fading import DAY
 from genre.floor import FLOOR
-from genre.rankers.neighbours import ages_E, blocks, multiply, recency_BN, strongest, touched_UN
+from genre.rankers.neighbours import blocks, multiply, recency_BN, strongest, touched_UN
+from genre.sittings import ages_E
 from genre.types import Histories
 
 

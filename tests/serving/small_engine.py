@@ -94,6 +94,11 @@ class SmallEngine:
             with self._lock:
                 self.seen[event.item_id] += 1
 
+    counts_shown = False
+
+    def showed(self, item_ids: Sequence[str], when: float) -> None:
+        raise NotImplementedError
+
     def upsert_item(self, item: ItemIn) -> None:
         if isinstance(item.attributes.get("price", 0), str):
             raise RequestError("attributes.price", "is a number")

@@ -90,6 +90,11 @@ def test_the_archive_is_a_source_to_train_from(database: Database, tmp_path: Pat
     log(database, row("1", 1, item="alien"), row("2", 2, user=None, session_id="s", item="ran"), row("3", 3, type="hide", item="x"))
     log(database, row("4", 4, user=None, session_id="t", item="ran", value=2.5), row("5", 5, type="impression", request_id="r1"))
     log(database, row("6", 6, item="ran", request_id="r1"), row("7", 7, type="dislike", item="alien", request_id="r1"))
+    log(
+        database,
+        row("8", 7, type="rate", item="ran", request_id="r1", value=4.0),
+        row("9", 8, type="purchase", item="ran", request_id="r1"),
+    )
     show(database, "r1", "alien", "ran")
     with database.write() as connection:
         events.merge(connection, "session:s", "user:ann")
@@ -109,6 +114,8 @@ def test_the_archive_is_a_source_to_train_from(database: Database, tmp_path: Pat
         ("ann", "ran", "click", None),
         ("session:t", "ran", "click", 2.5),
         ("ann", "ran", "click", None),
+        ("ann", "ran", "rate", 4.0),
+        ("ann", "ran", "purchase", None),
     ]
     assert tables.items is not None
     assert tables.items.collect().to_dicts() == [
@@ -116,10 +123,12 @@ def test_the_archive_is_a_source_to_train_from(database: Database, tmp_path: Pat
         {"item_id": "ran", "title": "Ran (1985)", "genres": None, "year": 1985},
     ]
     assert tables.impressions is not None
-    assert tables.impressions.select("request_id", "item_id", "position", "clicked").collect().rows() == [
-        ("r1", "alien", 1, False),
-        ("r1", "ran", 2, True),
-    ]
+    shown = tables.impressions.collect()
+    assert shown.select("request_id", "item_id", "position", "clicked").rows() == [("r1", "alien", 1, False), ("r1", "ran", 2, True)]
+    assert shown.select("surface", "device").rows() == [("home", "phone")] * 2, "the context is what a deep ranker learns of a request"
+    labels = shown.select("dislike", "hide", "purchase", "rate", "rate_value", "click_value").to_dicts()
+    nothing = {"dislike": 0, "hide": 0, "purchase": 0, "rate": 0, "rate_value": None, "click_value": None}
+    assert labels == [{**nothing, "dislike": 1}, {**nothing, "purchase": 1, "rate": 1, "rate_value": 4.0}]
 
 
 def test_what_was_trained_on_before_there_was_a_log_comes_first(database: Database, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from genre.component import build
 from genre.publishing.assembling import write_search
 from genre.rankers import Ranker
+from genre.rankers.deep import DeepRanker
 from genre.serving.scorers import BUILTINS, Query, load_scorer
 from genre.serving.scorers.recency import recency_L
 from genre.testing import CONTENT_DIM, N_ITEMS
@@ -21,6 +23,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "content": {"content": ["text"], "sitting_seconds": 60.0},
     "sequential": {"content": ["text"], "embedding_dim": 16, "epochs": 2, "layers": 2},
     "transitions": {"sitting_seconds": 60.0},
+    "deep": {"of": ["transitions", "sequential"], "content": ["text"], "epochs": 2, "hidden": 8, "shortlist": 4},
 }
 HISTORIES: list[tuple[list[int], list[float]]] = [
     ([], []), ([3], [5.0]), ([0, 1, 2, 2, 5], [0.0, 10.0, 10.0, 500.0, 530.0]), ([11], [0.0]), (list(range(12)) * 6, list(range(72))),
@@ -42,7 +45,10 @@ def fitted(name: str, settings: dict[str, object], folder: Path) -> Ranker:
     members = {}
     for member in ranker.config.members():
         members[member] = fitted(member, names[member], folder / member)
-    ranker.fit(Training(histories, N_ITEMS, content, members=members), folder / "fit")
+    read = {
+        member: rng.normal(size=(N_ITEMS, CONTENT_DIM)).astype(np.float32) for member, each in members.items() if each.config.encoders()
+    }
+    ranker.fit(Training(histories, N_ITEMS, content, members=members, member_content=read), folder / "fit")
     ranker.save(folder / "saved")
     for file in (folder / "saved").rglob("component.json"):
         write_search(file.parent)
@@ -50,10 +56,11 @@ def fitted(name: str, settings: dict[str, object], folder: Path) -> Ranker:
 
 
 IDS_ONLY: dict[str, object] = {"embedding_dim": 8, "epochs": 1}
-CASES = [(name, SETTINGS.get(name, {})) for name in sorted(set(BUILTINS) - {"blend"})] + [("sequential", IDS_ONLY)]
+LEAVES = sorted(set(BUILTINS) - {"blend", "deep"})
+CASES = [(name, SETTINGS.get(name, {})) for name in LEAVES] + [("sequential", IDS_ONLY)]
 
 
-@pytest.mark.parametrize(("name", "settings"), CASES, ids=[*sorted(set(BUILTINS) - {"blend"}), "ids only"])
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=[*LEAVES, "ids only"])
 @pytest.mark.parametrize("added", [0, 3])
 def test_scores_are_the_ranker_s(name: str, settings: dict[str, object], added: int, tmp_path: Path) -> None:
     ranker = fitted(name, settings, tmp_path)
@@ -85,6 +92,43 @@ def test_a_blend_adds_up_its_members(scaling: str, tmp_path: Path) -> None:
         reading = scorer.read(Query(np.array(items, np.int64), np.array(times), 0.0), N_ITEMS)
         np.testing.assert_allclose(reading.all(), want, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(reading.at(np.array([4, 11])), want[[4, 11]], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("added", [0, 3])
+def test_a_deep_ranker_needs_no_torch_for_its_scores(added: int, tmp_path: Path) -> None:
+    ranker = fitted("deep", SETTINGS["deep"], tmp_path)
+    scorer = load_scorer(tmp_path / "saved")
+    assert isinstance(ranker, DeepRanker)
+    assert {leaf.config["use"] for leaf in scorer.leaves()} == {"transitions", "sequential", "content"}
+    if added:
+        content = np.random.default_rng(1).normal(size=(added, CONTENT_DIM)).astype(np.float32)
+        for each in ranker.leaves():
+            each.extend(content if each.config.encoders() else None, added)
+        for leaf in scorer.leaves():
+            leaf.extend(content if leaf.encoders() else None, added)
+    for items, times in HISTORIES:
+        for now in (1e9, 1e9 + 86_400.0 * 3):
+            query = Query(np.array(items, np.int64), np.array(times), now)
+            want = ranker.score(replace(Histories.of([items], [times]), now_B=np.array([now])))[0]
+            reading = scorer.read(query, N_ITEMS + added)
+            if now > 1e9 + 1000:  # what serving counts is what is known now
+                np.testing.assert_allclose(reading.all(), want, rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(reading.at(np.array([4, 11])), want[[4, 11]], rtol=1e-4, atol=1e-5)
+
+
+def test_a_served_deep_ranker_goes_on_counting(tmp_path: Path) -> None:
+    ranker = fitted("deep", SETTINGS["deep"], tmp_path)
+    scorer = load_scorer(tmp_path / "saved")
+    assert isinstance(ranker, DeepRanker)
+    now = 1e9 + 86_400.0 * 3
+    query = Query(np.array([0, 1]), np.array([0.0, 10.0]), now)
+    before = scorer.read(query, N_ITEMS).all()
+    for back in (3600.0, 7200.0, 60.0):  # in no order
+        scorer.observe("touched", np.array([5]), now - back)
+    ranker.observe(np.array([5, 5, 5]), np.array([now - 3600, now - 7200, now - 60]))
+    want = ranker.score(query.history())[0]
+    assert not np.allclose(before, want, atol=1e-4)
+    np.testing.assert_allclose(scorer.read(query, N_ITEMS).all(), want, rtol=1e-4, atol=1e-5)
 
 
 def test_changed_content_changes_the_scores_and_not_the_file(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ def recommend(
     history: Annotated[str | None, typer.Option(help="Item ids of a stranger, oldest first, separated by commas.")] = None,
     text: Annotated[str | None, typer.Option(help="What is looked for, in words.")] = None,
     exclude: Annotated[str, typer.Option(help="Item ids that must not be shown, separated by commas.")] = "",
+    context: Annotated[
+        list[str] | None, typer.Option(help="What is known of the request, as a log of lists names it: device=phone.")
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Length of a list.")] = 10,
     ranker: Annotated[str | None, typer.Option(help="Another rung than the one served.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say which event of the history each item rests on.")] = False,
@@ -38,7 +41,10 @@ def recommend(
     """
     from genre.recommender import Recommender, describe
 
-    others = {"--user": user, "--history": history, "--text": text, "--exclude": exclude, "--explain": explain, "--json": as_json}
+    others = {
+        "--user": user, "--history": history, "--text": text, "--exclude": exclude, "--context": context, "--explain": explain,
+        "--json": as_json,
+    }  # fmt: skip
     if all_users and (given := [option for option, value in others.items() if value]):
         raise ValueError(f"--all-users knows no {' and no '.join(given)}: it writes everybody's list, for -n and --ranker alone")
     if file is not None and not all_users:
@@ -55,9 +61,12 @@ def recommend(
         raise ValueError("for whom? Give --user ID, --history ITEM,ITEM, --text WORDS, or --all-users")
     past = None if history is None else [item for item in history.split(",") if item]
     banned = [item for item in exclude.split(",") if item]
+    if unclear := [each for each in context or [] if "=" not in each]:
+        raise ValueError(f"--context {unclear[0]}: write NAME=VALUE, such as device=phone")
+    told = dict(each.split("=", 1) for each in context or [])
     whose: Sequence[str | None] = user or [None]
     for who in whose:
-        found = recommender.recommend(who, n, history=past, text=text, exclude=banned, explain=explain)
+        found = recommender.recommend(who, n, history=past, text=text, exclude=banned, context=told, explain=explain)
         if as_json:
             print(json.dumps({"user_id": who, "items": [describe(line) for line in found]}, ensure_ascii=False))
             continue

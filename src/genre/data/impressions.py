@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -49,13 +51,13 @@ def impressions_of(dataset: Dataset, shown: pl.DataFrame) -> Impressions:
     assert start is None or isinstance(start, int)
     others = [name for name in shown.columns if name not in (*KEYS, "user_idx", "item_idx")]
     text = [name for name in others if not (shown[name].dtype.is_numeric() or shown[name].dtype == pl.Boolean)]
+    context = {name: shown[name].cast(pl.String).gather(first).to_list() for name in text}
     return Impressions(
-        queries=dataset.everything.before(user_I, now_I),
+        queries=replace(dataset.everything.before(user_I, now_I), context=context),
         item_idx_E=shown["item_idx"].to_numpy(),
         offsets=offsets,
         labels={
             LABELS.get(name, name): shown[name].cast(pl.Float32).fill_null(float("nan")).to_numpy() for name in others if name not in text
         },
         position_E=(place_E - (start or 0)).fill_null(-1).to_numpy(),
-        context={name: shown[name].cast(pl.String).gather(first).to_list() for name in text},
     )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,9 @@ def strongest_event(score: Callable[[Histories], npt.NDArray[np.float32]], query
         return [None] * len(items)
     without = [np.delete(query.item_idx_E, e) for e in range(first, length)]
     times = [np.delete(query.time_E, e) for e in range(first, length)]
-    asked = Histories.of([query.item_idx_E, *without], [query.time_E, *times])
-    scores_LN = score(Histories(asked.item_idx_E, asked.time_E, asked.offsets, np.repeat(query.now_B, len(asked))))
+    shorter = Histories.of([query.item_idx_E, *without], [query.time_E, *times])
+    asked = query.take(np.zeros(len(shorter), np.int64))  # the same moment and context for each
+    scores_LN = score(replace(asked, item_idx_E=shorter.item_idx_E, time_E=shorter.time_E, offsets=shorter.offsets, disliked=None))
     scores_LN = (scores_LN - scores_LN.mean(axis=1, keepdims=True)) / np.maximum(scores_LN.std(axis=1, keepdims=True), 1e-9)
     fall_Ln = scores_LN[0, items] - scores_LN[1:, items]
     best = fall_Ln.argmax(axis=0)

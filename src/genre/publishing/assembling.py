@@ -15,7 +15,7 @@ from typing import Any
 from safetensors.numpy import load_file, save_file
 
 from genre.bundle import seal
-from genre.component import build
+from genre.component import Arrays, build
 from genre.config import GenreConfig, dump_config
 from genre.data.dataset import Dataset
 from genre.encoders.catalogue import load_vectors
@@ -26,6 +26,8 @@ from genre.publishing.scan import SCAN, write_scan
 from genre.publishing.tables import write_tables
 from genre.publishing.tower import TOWER, write_tower
 from genre.rankers import Ranker
+from genre.rankers.counters import Counters
+from genre.rankers.deep_state import LATEST, below
 from genre.surfaces import DEFAULT, Surface
 from genre.vectors import unit
 
@@ -111,9 +113,11 @@ def write_policies(config: GenreConfig, learnt: Path | None, content: str, folde
 
 
 def write_search(folder: Path) -> None:
-    """The files of a ranker that only serving reads: the user tower, and the coarse scan."""
+    """The files of a ranker that only serving reads: the user tower, the coarse scan, the newest counts."""
     settings = json.loads((folder / "component.json").read_text())
     use = settings["use"].replace("-", "_")
+    if use == "deep":
+        write_latest(folder, settings)
     vectors = {"sequential": "items_ND", "content": "vector_ND"}.get(use)
     if vectors is None:
         return
@@ -127,6 +131,17 @@ def write_search(folder: Path) -> None:
             log.warning("%d items are many for a scan: pip install 'genre-rec[ann]' and publish again for an index", len(state[vectors]))
         else:
             write_index(state[vectors], folder)
+
+
+def write_latest(folder: Path, settings: Mapping[str, Any]) -> None:
+    """What a deep ranker's counters knew last, from where serving goes on counting."""
+    described = below(load_file(folder / "state.safetensors"), "features.")
+    latest: Arrays = {}
+    for name in {name.split(".")[0] for name in described if name.endswith(".item_E")}:
+        counters = Counters.restored(described, name, settings["half_life_days"])
+        found = counters.latest(int(counters.item_E.max(initial=-1)) + 1)
+        latest |= {f"{name}.{what}": array for what, array in found.items()}
+    save_file(latest, folder / LATEST)
 
 
 def _links(config: GenreConfig, parts: Parts, folder: Path) -> str | None:

@@ -51,6 +51,10 @@ class Ranker(Component):
             """Whether it learns from lists that were shown, where there are any."""
             return False
 
+        def asked_in(self) -> str | None:
+            """Name of the context that is what was asked for in words, if it reads that: given to it as `Histories.words_BD`."""
+            return None
+
         def files(self) -> tuple[Path, ...]:
             """Files and folders it reads, so that it learns anew when they change."""
             return ()

@@ -42,31 +42,39 @@ class Counters:
     @property
     def names(self) -> list[str]:
         """What the columns of `at` say."""
-        return ["count", *(f"count, half-life {days:g} d" for days in self.half_life_days), "days since the first", "days since the last"]
+        return names_of(self.half_life_days)
+
+    @property
+    def total(self) -> int:
+        """Events counted."""
+        return len(self.item_E)
 
     def at(self, item_Q: Ints, now_Q: Floats) -> npt.NDArray[np.float32]:
         """Logarithms of 1 + each counter strictly before each moment, shape (Q, H + 3); all 0 for an item that nothing had happened to.
 
         A moment of NaN is just after the newest event: what is known today, where there is no clock.
         """
-        found_QC = np.zeros((len(item_Q), len(self.half_life_days) + 3), np.float32)
         if not len(self.item_E):
-            return found_QC
+            return np.zeros((len(item_Q), len(self.half_life_days) + 3), np.float32)
         newest = self._moments[-1]
         now_Q = np.where(np.isnan(now_Q), np.nextafter(newest, np.inf), now_Q)
         first_Q = np.searchsorted(self.item_E, item_Q, side="left")
         stop_Q = np.searchsorted(self._key_E, self._key(item_Q.astype(np.int64), np.searchsorted(self._moments, now_Q, side="left")))
-        rows = np.flatnonzero(stop_Q > first_Q)
-        first, last, now = first_Q[rows], stop_Q[rows] - 1, now_Q[rows]
-        found_QC[rows, 0] = np.log1p(last - first + 1)
-        since_last = np.where(np.isfinite(self.time_E[last]), now - self.time_E[last], np.inf)
-        for column, (days, faded_E) in enumerate(zip(self.half_life_days, self._faded_HE, strict=True), 1):
-            found_QC[rows, column] = np.log1p(faded_E[last] * 0.5 ** (since_last / (DAY * days)))
-        clocked = np.isfinite(self.time_E[first])
-        found_QC[rows[clocked], -2] = np.log1p((now - self.time_E[first])[clocked] / DAY)
-        clocked = np.isfinite(since_last)
-        found_QC[rows[clocked], -1] = np.log1p(since_last[clocked] / DAY)
-        return found_QC
+        count_Q = np.maximum(stop_Q - first_Q, 0)
+        first_Q, last_Q = np.minimum(first_Q, len(self.item_E) - 1), np.maximum(stop_Q - 1, 0)
+        faded_QH = np.stack([faded_E[last_Q] for faded_E in self._faded_HE], axis=1) if self._faded_HE else np.empty((len(item_Q), 0))
+        return columns_of(count_Q, faded_QH, self.time_E[first_Q], self.time_E[last_Q], now_Q, self.half_life_days)
+
+    def latest(self, n_items: int) -> Arrays:
+        """What is known after the last event: for each item how many, faded to its last one, and when the first and the last were."""
+        item_K, first_K, count_K = np.unique(self.item_E, return_index=True, return_counts=True)
+        count_N, faded_NH = np.zeros(n_items, np.int64), np.zeros((n_items, len(self.half_life_days)))
+        first_N, last_N = np.full(n_items, -np.inf), np.full(n_items, -np.inf)
+        end_K = first_K + count_K - 1
+        count_N[item_K], first_N[item_K], last_N[item_K] = count_K, self.time_E[first_K], self.time_E[end_K]
+        for column, faded_E in enumerate(self._faded_HE):
+            faded_NH[item_K, column] = faded_E[end_K]
+        return {"count_N": count_N, "faded_NH": faded_NH, "first_N": first_N, "last_N": last_N}
 
     def joined(self, item_E: Ints, time_E: Floats) -> Counters:
         """The same counters after more events."""
@@ -85,6 +93,28 @@ class Counters:
     def _key(self, item_Q: Ints, moment_Q: Ints) -> Ints:
         """Items and moments as one number that sorts as both do."""
         return item_Q * (len(self._moments) + 1) + moment_Q
+
+
+def names_of(half_life_days: Sequence[float]) -> list[str]:
+    """What the columns of counters say."""
+    return ["count", *(f"count, half-life {days:g} d" for days in half_life_days), "days since the first", "days since the last"]
+
+
+def columns_of(
+    count_Q: Ints, faded_QH: Floats, first_Q: Floats, last_Q: Floats, now_Q: Floats, half_life_days: Sequence[float]
+) -> npt.NDArray[np.float32]:
+    """Logarithms of 1 + the counters of a moment, shape (Q, H + 3), from what is known of each item before it; 0 where that is nothing."""
+    found_QC = np.zeros((len(count_Q), len(half_life_days) + 3), np.float32)
+    some = count_Q > 0
+    found_QC[some, 0] = np.log1p(count_Q[some])
+    for when_Q, column in ((first_Q, -2), (last_Q, -1)):
+        clocked = some & np.isfinite(when_Q)
+        since = now_Q[clocked] - when_Q[clocked]
+        found_QC[clocked, column] = np.log1p(since / DAY)
+        if column == -1:
+            for h, days in enumerate(half_life_days):
+                found_QC[clocked, 1 + h] = np.log1p(faded_QH[clocked, h] * 0.5 ** (since / (DAY * days)))
+    return found_QC
 
 
 def running(item_E: Ints, time_E: Floats, half_life_seconds: float) -> Floats:

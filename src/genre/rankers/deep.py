@@ -25,12 +25,14 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from genre.component import Arrays, load_arrays
 from genre.rankers import Ranker
-from genre.rankers.blend import scaled, spreads
+from genre.rankers.blend import spreads
 from genre.rankers.calibration import Believed, Platt, platt
 from genre.rankers.content import ContentRanker
 from genre.rankers.counters import Counters
-from genre.rankers.features import SHOWN, TOUCHED, Features, principal_axes
+from genre.rankers.deep_state import below, mixture_of, worth_of
+from genre.rankers.features import SHOWN, TOUCHED, Counting, Features, principal_axes
 from genre.rankers.lists import ListBatches, Lists
+from genre.rankers.mixture import Mixture, placed
 from genre.rankers.replaying import held_out, refitted
 from genre.rankers.sources import Sources, named, reader_of
 from genre.training import Optimisation, choose_device, train
@@ -59,9 +61,15 @@ class DeepRanker(Ranker):
         """Encoders whose vectors are features, and one more source of candidates (what is near the history)."""
         tasks: tuple[str, ...] = Field(("click",), min_length=1)
         """What is predicted of every candidate: names of the impressions' labels; replayed history knows one, that it came next."""
+        ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+        """The lowest and the highest value of tasks that are no chances ({rating: [1, 5], dwell: [0, 300], sentiment: [-1, 1]}): what is
+        predicted of them is a share of the way, and what lies beyond counts as the end."""
         value: dict[str, float] = Field(default_factory=dict)
-        """What one of each is worth ({click: 1, purchase: 10, hide: -5}); candidates are ordered by the sum of chance times worth.
-        Empty: every task counts 1."""
+        """What one of each is worth ({click: 1, purchase: 10, hide: -5}), of a task with a range its highest value; candidates are ordered
+        by the sum of chance times worth. Empty: every task counts 1."""
+        words: str | None = None
+        """Name of the impressions' context that is what was asked for in words (a search); how near an item's content is to it is a
+        feature. Needs `content` of one encoder that reads text."""
         shortlist: PositiveInt = 100
         """Best items of each source that become candidates."""
         replay: Literal["refit", "validation"] = "refit"
@@ -90,7 +98,7 @@ class DeepRanker(Ranker):
         dropout: Share = 0.2
         """Within the experts."""
         listwise: NonNegativeFloat = 1.0
-        """Weight of the order within lists beside the probability of each entry."""
+        """Weight of the order within lists beside the probability of each entry; of tasks that are chances."""
         places: PositiveInt = 100
         """Places of a list whose examination is learnt; further ones count as the last."""
         context_dropout: Share = 0.2
@@ -107,8 +115,13 @@ class DeepRanker(Ranker):
             for field, names in (("of", self.of), ("tasks", self.tasks)):
                 if len(set(names)) < len(names):
                     raise ValueError(f"{field}: a name is there twice in {list(names)}")
-            if unknown := set(self.value) - set(self.tasks):
-                raise ValueError(f"value: {sorted(unknown)} are no tasks; tasks: {list(self.tasks)}")
+            for field, told in (("value", set(self.value)), ("ranges", set(self.ranges))):
+                if unknown := told - set(self.tasks):
+                    raise ValueError(f"{field}: {sorted(unknown)} are no tasks; tasks: {list(self.tasks)}")
+            if wrong := [task for task, (low, high) in self.ranges.items() if not low < high]:
+                raise ValueError(f"ranges.{wrong[0]}: the lowest value must be below the highest, not {list(self.ranges[wrong[0]])}")
+            if self.words is not None and len(self.content) != 1:
+                raise ValueError(f"words: needs `content` of one encoder, to compare words with; there are {len(self.content)}")
             if self.value and not any(self.value.values()):
                 raise ValueError("value: at least one task must be worth something")
             return self
@@ -120,6 +133,10 @@ class DeepRanker(Ranker):
         def members(self) -> tuple[str, ...]:
             """See Ranker.Config.members."""
             return self.of
+
+        def asked_in(self) -> str | None:
+            """See Ranker.Config.asked_in."""
+            return self.words
 
         def reads_impressions(self) -> bool:
             """It does."""
@@ -154,13 +171,7 @@ class DeepRanker(Ranker):
             raise ValueError(f"deep: {unknown} impressions have no time, so members cannot be fitted on what came before")
         if missing := [task for task in config.tasks if task not in shown.labels]:
             raise ValueError(f"deep: the impressions have no label {missing[0]!r}; they have {', '.join(shown.labels)}")
-        for task in config.tasks:
-            low, high = float(np.nanmin(shown.labels[task], initial=1)), float(np.nanmax(shown.labels[task], initial=0))
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"deep: the label {task!r} runs from {low:g} to {high:g}, but a task is a chance: give a column of 0 and 1 "
-                    "(rated 4 or more, looked at for half a minute), or a share between them"
-                )
+        shown = replace(shown, labels={task: share(task, shown.labels[task], config.ranges.get(task)) for task in config.tasks})
         since, held_from = np.quantile(now_I, [1 - config.impression_share, 1 - config.impression_share * config.held_share])
         early = training.histories.only(~(training.histories.time_E >= since))
         members = refitted(training, early, config.of, folder / "refitted")
@@ -168,9 +179,11 @@ class DeepRanker(Ranker):
             **self._touched(training.histories),
             SHOWN: Counters(shown.item_idx_E, now_I[shown.owner_E()], config.half_life_days),
         }
-        known = {name: commonest(values) for name, values in shown.context.items()}
+        if config.words is not None and shown.queries.words_BD is None:
+            raise ValueError(f"deep: words: the impressions have no text column {config.words!r}")
+        known = {name: commonest(values) for name, values in shown.queries.context.items() if name != config.words}
         past = self._sources(members, training, early, counters, known)
-        good = [task for task, worth in self._worth().items() if worth > 0]
+        good = [task for task, worth in zip(config.tasks, worth_of(self.config.tasks, self.config.value), strict=True) if worth > 0]
         learnt, held = (shown.take(np.flatnonzero(rows)) for rows in ((now_I >= since) & (now_I < held_from), now_I >= held_from))
         self.sources = self._served(past, training)
         hardly_seen = past.features.hardly_seen(learnt.queries.now_B)
@@ -206,7 +219,7 @@ class DeepRanker(Ranker):
         return {TOUCHED: Counters(histories.item_idx_E, histories.time_E, self.config.half_life_days)}
 
     def _sources(
-        self, members: Mapping[str, Ranker], training: Training, early: Histories, counters: Mapping[str, Counters],
+        self, members: Mapping[str, Ranker], training: Training, early: Histories, counters: Mapping[str, Counting],
         context: Mapping[str, tuple[str, ...]],
     ) -> Sources:  # fmt: skip
         """The members with features in units of their scores' spread on early histories."""
@@ -214,7 +227,8 @@ class DeepRanker(Ranker):
         reader = reader_of(config.content, training.content_ND)
         asked = named(members, reader)
         axes_DP = None if reader is None else principal_axes(reader.vector_ND, config.content_dims, np.random.default_rng(training.seed))
-        features = Features(tuple(asked), self._scales(asked, early, training), counters, axes_DP, context)
+        scale_M = self._scales(asked, early, training)
+        features = Features(tuple(asked), scale_M, counters, axes_DP, context, config.words is not None)
         return Sources(members, reader, features, config.shortlist, training.repeats)
 
     def _served(self, past: Sources, training: Training) -> Sources:
@@ -235,32 +249,35 @@ class DeepRanker(Ranker):
         config = self.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = self._network()
-        self.network.start(learnt)
-        self.network.to(choose_device(config.device))
-        good = [each > 0 for each in self._worth().values()]
+            network = self._network()
+        network.start(learnt)
+        network.to(choose_device(config.device))
+        plain = (Platt(),) * len(config.tasks)
+        good = [each > 0 for each in worth_of(self.config.tasks, self.config.value)]
         right_E = np.nan_to_num(held.label_TE[good]).max(axis=0, initial=0)
-        self.platt = [Platt() for _ in config.tasks]
 
         def batches(epoch: int, rng: np.random.Generator) -> ListBatches:
             return ListBatches(learnt, config.batch_size, config.list_entries, rng)
 
         def validate() -> float:
-            logit_TE = self.network.logits(held.rows_EF)
             if by_likelihood:
-                return -self.network.held_loss(logit_TE, held.position_E, held.label_TE)
-            return held.ndcg(self._value(logit_TE), right_E, config.k)
+                return -network.held_loss(network.logits(held.rows_EF), held.position_E, held.label_TE)
+            return held.ndcg(
+                Mixture(network.arrays(), plain, worth_of(self.config.tasks, self.config.value)).value(held.rows_EF), right_E, config.k
+            )
 
-        progress = train(self.network, batches, self.network.loss, folder, config, validate, seed, "deep")
+        progress = train(network, batches, network.loss, folder, config, validate, seed, "deep")
         self._epochs = progress.best_epoch + 1
         shutil.rmtree(folder / "refitted", ignore_errors=True)  # they have done what they were for
-        examined_E = self.network.examined(held.position_E)
-        for task, (logit_E, label_E) in enumerate(zip(self.network.logits(held.rows_EF), held.label_TE, strict=True)):
+        learnt_mixture = Mixture(network.arrays(), plain, worth_of(self.config.tasks, self.config.value))
+        examined_E, calibrated = learnt_mixture.examined(held.position_E), list(plain)
+        for task, (logit_E, label_E) in enumerate(zip(learnt_mixture.logits(held.rows_EF), held.label_TE, strict=True)):
             known = ~np.isnan(label_E)
             if known.any():
-                self.platt[task] = platt(logit_E[known], label_E[known], examined_E[known])
-                found = Believed.of(examined_E[known] * self.platt[task](logit_E[known]), label_E[known])
+                calibrated[task] = platt(logit_E[known], label_E[known], examined_E[known])
+                found = Believed.of(examined_E[known] * calibrated[task](logit_E[known]), label_E[known])
                 log.info("deep: %s on held lists: %s", config.tasks[task], found)
+        self.mixture = replace(learnt_mixture, platt=tuple(calibrated))
 
     def _network(self) -> DeepNetwork:
         from genre.rankers.deep_network import DeepNetwork
@@ -268,15 +285,8 @@ class DeepRanker(Ranker):
 
         c, features = self.config, self.sources.features
         experts = Experts(len(features.names), c.hidden, len(c.tasks), c.shared_experts, c.own_experts, c.dropout)
-        return DeepNetwork(experts, c.places, c.listwise, len(features.context_names), c.context_dropout)
-
-    def _worth(self) -> dict[str, float]:
-        return {task: self.config.value.get(task, 0.0 if self.config.value else 1.0) for task in self.config.tasks}
-
-    def _value(self, logit_TE: Floats) -> Floats:
-        """What showing each entry in the first place is worth: the value model."""
-        worth = self._worth().values()
-        return np.asarray(sum(each * calibrated(logit_E) for each, calibrated, logit_E in zip(worth, self.platt, logit_TE, strict=True)))
+        listwise = [0.0 if task in c.ranges else c.listwise for task in c.tasks]  # nobody chooses one entry of a list to rate
+        return DeepNetwork(experts, c.places, listwise, len(features.context_names), c.context_dropout)
 
     def chosen(self) -> dict[str, Any]:
         """How many epochs were best."""
@@ -294,29 +304,21 @@ class DeepRanker(Ranker):
             batch = queries.take(slice(start, stop))
             score_MBN = self.sources.scores(batch)
             item_E, offsets, rows_EF = self.sources.candidates(batch, score_MBN)
-            value_E = self._value(self.network.logits(rows_EF))
-            owner_E = np.repeat(np.arange(len(batch)), np.diff(offsets))
-            below_BN = np.sum([scaled(score_BN, 0.0, 1.0, by_query=True) for score_BN in score_MBN], axis=0)
-            lowest_B = np.zeros(len(batch))
-            np.minimum.at(lowest_B, owner_E, value_E)
-            below_BN += (lowest_B - 1.0 - below_BN.max(axis=1))[:, None].astype(np.float32)
-            below_BN[owner_E, item_E] = value_E
-            parts.append(below_BN)
+            parts.append(placed(score_MBN, item_E, offsets, self.mixture.value(rows_EF)))
         return np.concatenate(parts)
 
     def probabilities(self, shown: Impressions) -> dict[str, Floats]:
         """Calibrated chance of every task for every entry of given lists, as if it stood in the first place; labels are not read."""
-        logit_TE = self.network.logits(self.sources.rows(shown))
-        return {task: calibrated(logit_E) for task, calibrated, logit_E in zip(self.config.tasks, self.platt, logit_TE, strict=True)}
+        return dict(zip(self.config.tasks, self.mixture.chances(self.sources.rows(shown)), strict=True))
 
     def believed(self, truth: GroundTruth) -> Believed:
         """How far the chances of its candidates may be believed, by what really came next; for one that learnt from history."""
         lists = self.sources.replayed(truth)
-        return Believed.of(self.platt[0](self.network.logits(lists.rows_EF)[0]), lists.label_TE[0].astype(np.float64))
+        return Believed.of(self.mixture.chances(lists.rows_EF)[0], lists.label_TE[0].astype(np.float64))
 
     def examination(self, places: int) -> Floats:
         """What was learnt of how likely each place is looked at, the first being 1."""
-        return self.network.examined(np.arange(places))
+        return self.mixture.examined(np.arange(places))
 
     def observe(self, item_idx_E: Ints, time_E: Floats, what: str = TOUCHED) -> None:
         """More events for the counters, without retraining; requests see only those strictly before them.
@@ -325,9 +327,10 @@ class DeepRanker(Ranker):
             what: `touched`, or `shown` where it learnt from impressions.
         """
         features = self.sources.features
-        if what not in features.counters:
+        counted = features.counters.get(what)
+        if not isinstance(counted, Counters):
             raise ValueError(f"deep: nothing called {what!r} is counted; counted: {', '.join(features.counters)}")
-        counters = {**features.counters, what: features.counters[what].joined(item_idx_E, time_E)}
+        counters = {**features.counters, what: counted.joined(item_idx_E, time_E)}
         self.sources = replace(self.sources, features=features.with_counters(counters))
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
@@ -344,10 +347,14 @@ class DeepRanker(Ranker):
 
     def state(self) -> Arrays:
         """The network, its calibration, and what features are made with."""
+        features, counted = self.sources.features, dict[str, np.ndarray]()
+        for name, counters in features.counters.items():
+            assert isinstance(counters, Counters)
+            counted |= counters.arrays(name)
         return {
-            **{f"network.{name}": value.detach().cpu().numpy() for name, value in self.network.state_dict().items()},
-            **{f"features.{name}": array for name, array in self.sources.features.arrays().items()},
-            "platt_T2": np.array([[each.slope, each.shift] for each in self.platt]),
+            **{f"network.{name}": array for name, array in self.mixture.weights.items()},
+            **{f"features.{name}": array for name, array in {**features.arrays(), **counted}.items()},
+            "platt_T2": np.array([[each.slope, each.shift] for each in self.mixture.platt]),
             "repeats": np.array([self.sources.repeats], np.uint8),
         }
 
@@ -361,22 +368,35 @@ class DeepRanker(Ranker):
 
     def load_state(self, folder: Path) -> None:
         """Load the members and the content, then what is made of them."""
-        import torch
-
         config, state = self.config, load_arrays(folder / "state.safetensors")
         members = {name: Ranker.load(folder / "members" / name) for name in config.of}
         reader = ContentRanker.load(folder / "content") if config.content else None
-        features = Features.restored(below(state, "features."), tuple(named(members, reader)), config.half_life_days)
+        described = below(state, "features.")
+
+        def counters_of(name: str) -> Counters:
+            return Counters.restored(described, name, config.half_life_days)
+
+        features = Features.restored(described, tuple(named(members, reader)), counters_of)
         self.sources = Sources(members, reader, features, config.shortlist, bool(state["repeats"][0]))
-        self.platt = [Platt(float(slope), float(shift)) for slope, shift in state["platt_T2"]]
-        self.network = self._network()
-        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in below(state, "network.").items()})
-        self.network.to(choose_device(config.device)).eval()
+        self.mixture = mixture_of(state, config.tasks, config.value)
 
 
-def below(state: Arrays, prefix: str) -> Arrays:
-    """The arrays whose names begin so, by the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+def share(task: str, label_E: npt.NDArray[np.float32], ends: tuple[float, float] | None) -> npt.NDArray[np.float32]:
+    """Labels as chances, or as shares of the way from one end of their range to the other.
+
+    Raises:
+        ValueError: they are neither, and no range is known.
+    """
+    if ends is not None:
+        share_E: npt.NDArray[np.float32] = np.clip((label_E - np.float32(ends[0])) / np.float32(ends[1] - ends[0]), 0, 1)
+        return share_E
+    low, high = float(np.nanmin(label_E, initial=1)), float(np.nanmax(label_E, initial=0))
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"deep: the label {task!r} runs from {low:g} to {high:g}, but a task is a chance: say its range "
+            f"(ranges: {{{task}: [{low:g}, {high:g}]}}), or give a column of 0 and 1 (rated 4 or more, looked at for half a minute)"
+        )
+    return label_E
 
 
 def commonest(values: Sequence[str | None]) -> tuple[str, ...]:

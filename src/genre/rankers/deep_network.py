@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from genre.component import Arrays
 from genre.rankers.examination import Examination, clicked, list_loss, log_loss
 from genre.rankers.experts import Experts
 from genre.rankers.lists import ListBatch, Lists
@@ -20,7 +23,8 @@ ROWS_AT_ONCE = 1 << 17
 class DeepNetwork(nn.Module):
     """Relevance from features; the place shown is known to the loss only, so at serving there is none to be biased by."""
 
-    def __init__(self, experts: Experts, places: int, listwise: float, context: int, context_dropout: float) -> None:
+    def __init__(self, experts: Experts, places: int, listwise: Sequence[float], context: int, context_dropout: float) -> None:
+        """`listwise` is the weight of the order within lists, by task."""
         super().__init__()
         self.experts, self.examination = experts, Examination(places)
         self._listwise, self._context, self._context_dropout = listwise, context, context_dropout
@@ -41,12 +45,13 @@ class DeepNetwork(nn.Module):
             rows_EF = torch.cat([rows_EF[:, : -self._context], rows_EF[:, -self._context :] * kept_I1[owner_E]], 1)
         log_examined_E = self.examination(position_E)
         total = log_examined_E.new_zeros(())
-        for logit_E, label_E in zip(self.experts(rows_EF), torch.from_numpy(batch.label_TE).to(device), strict=True):
+        labels = torch.from_numpy(batch.label_TE).to(device)
+        for logit_E, label_E, listwise in zip(self.experts(rows_EF), labels, self._listwise, strict=True):
             log_yes_E, log_no_E = clicked(logit_E, log_examined_E)
             total = total + log_loss(log_yes_E, log_no_E, label_E)
-            if self._listwise:
+            if listwise:
                 # Given that one entry of a list was clicked, the chance that it was this one goes with the odds.
-                total = total + self._listwise * list_loss(log_yes_E - log_no_E, label_E, owner_E, batch.lists)
+                total = total + listwise * list_loss(log_yes_E - log_no_E, label_E, owner_E, batch.lists)
         mean: Tensor = total / len(batch.label_TE)
         return mean
 
@@ -61,12 +66,11 @@ class DeepNetwork(nn.Module):
     @torch.inference_mode()
     def held_loss(self, logit_TE: npt.NDArray[np.float64], position_E: Ints, label_TE: npt.NDArray[np.float32]) -> float:
         """Cross-entropy of labels that were not learnt from, averaged over tasks."""
-        log_examined_E = torch.from_numpy(self.examined(position_E)).log()
+        log_examined_E = self.examination(torch.from_numpy(np.asarray(position_E)).to(self.experts.mean_F.device)).cpu().double()
         losses = [log_loss(*clicked(torch.from_numpy(logit_E), log_examined_E), torch.from_numpy(label_E).double())
                   for logit_E, label_E in zip(logit_TE, label_TE, strict=True)]  # fmt: skip
         return float(torch.stack(losses).mean())
 
-    @torch.inference_mode()
-    def examined(self, position_E: Ints) -> npt.NDArray[np.float64]:
-        """How likely each place is looked at, relative to the first."""
-        return np.asarray(self.examination(torch.from_numpy(np.asarray(position_E))).exp().cpu().numpy(), np.float64)
+    def arrays(self) -> Arrays:
+        """The weights, by name, as `Mixture` reads them."""
+        return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}

@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genre.rankers.mixture import LARGEST
+
 
 class Experts(nn.Module):
     """Rows of features to one logit a task: a gate per task mixes shared and own experts, and a linear path goes straight through.
@@ -40,7 +42,7 @@ class Experts(nn.Module):
 
     def forward(self, rows_EF: Tensor) -> Tensor:
         """Logits, shape (T, E)."""
-        rows_EF = ((rows_EF - self.mean_F) / self.spread_F).clamp(-8.0, 8.0)
+        rows_EF = ((rows_EF - self.mean_F) / self.spread_F).clamp(-LARGEST, LARGEST)
         shared, own = [one(rows_EF) for one in self.shared], [one(rows_EF) for one in self.own]
         straight_ET = self.straight(rows_EF)
         n_own = len(own) // len(self.towers)

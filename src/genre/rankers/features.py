@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,15 @@ import numpy.typing as npt
 from genre.component import Arrays
 from genre.fading import DAY
 from genre.rankers.candidates import ranks_E
-from genre.rankers.counters import Counters
-from genre.rankers.neighbours import recency_BN
 from genre.types import Floats, Histories, Ints
 from genre.vectors import unit
 
 TOUCHED, SHOWN = "touched", "shown"
 """What is counted: interactions, and where there are impressions the times an item was shown."""
 Rows = npt.NDArray[np.float32]
+Vectors = Callable[[Ints], npt.NDArray[np.float32]]
+"""Gives the unit content vectors of some items, shape (K, D)."""
+HISTORIES_AT_ONCE = 256
 DECAY = 0.9
 """Weight of each step of a history relative to the one after it, in the mean of its content."""
 LARGEST = 20.0
@@ -37,6 +39,21 @@ CYCLES = {"hour": DAY, "weekday": 7 * DAY}
 """What comes round after how many seconds."""
 
 
+class Counting(Protocol):
+    """What features ask of counters: those of any past moment, or, while serving, those of now."""
+
+    @property
+    def names(self) -> list[str]:
+        """What the columns of `at` say."""
+
+    @property
+    def total(self) -> int:
+        """Events counted."""
+
+    def at(self, item_Q: Ints, now_Q: Floats) -> npt.NDArray[np.float32]:
+        """See Counters.at."""
+
+
 @dataclass(frozen=True)
 class Features:
     """Turns candidates into rows.
@@ -47,13 +64,15 @@ class Features:
         counters: point-in-time counters by what they count.
         axes_DP: principal axes of the content, the first of which are given to the network as they are; None without content.
         context: for each name of the request's context the values that are known; all others are the same as none.
+        words: whether it is a feature how near an item is to what was asked for in words.
     """
 
     names_M: tuple[str, ...]
     scale_M: Floats
-    counters: Mapping[str, Counters]
+    counters: Mapping[str, Counting]
     axes_DP: Floats | None
     context: Mapping[str, tuple[str, ...]]
+    words: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -65,6 +84,8 @@ class Features:
         found += [*OWN, *BEHAVIOUR, *CLOCK]
         if self.axes_DP is not None:
             found += ["content near the history", "content near the last", *(f"content {p}" for p in range(self.axes_DP.shape[1]))]
+        if self.words:
+            found += ["asked for in words", "content near the words"]
         return found + self.context_names
 
     @property
@@ -72,16 +93,13 @@ class Features:
         """The last columns, one a known value of the context."""
         return [f"{name} is {value}" for name, values in self.context.items() for value in values]
 
-    def of(
-        self, queries: Histories, score_MBN: Sequence[Floats], item_E: Ints, offsets: Ints,
-        content_ND: Floats | None = None, context: Mapping[str, Sequence[str | None]] | None = None,
-    ) -> Rows:  # fmt: skip
+    def of(self, queries: Histories, score_MBN: Sequence[Floats], item_E: Ints, offsets: Ints, vectors: Vectors | None = None) -> Rows:
         """One row a candidate, shape (E, F); every number is finite, and nothing after `now_B` is looked at.
 
         Args:
             score_MBN: every ranker's scores of the whole catalogue.
             item_E: the candidates; query b owns `offsets[b]:offsets[b + 1]`.
-            content_ND: unit content vectors, where `axes_DP` is given.
+            vectors: of the content, where `axes_DP` is given.
         """
         owner_E = np.repeat(np.arange(len(queries)), np.diff(offsets))
         columns: list[Floats] = []
@@ -91,15 +109,18 @@ class Features:
         counted = {what: counters.at(item_E, now_E) for what, counters in self.counters.items()}
         columns += [column for found in counted.values() for column in found.T]
         if {TOUCHED, SHOWN} <= set(counted):
-            usual = len(self.counters[TOUCHED].item_E) / max(len(self.counters[SHOWN].item_E), 1)
+            usual = self.counters[TOUCHED].total / max(self.counters[SHOWN].total, 1)
             columns += list(rates(counted[TOUCHED][:, :-2], counted[SHOWN][:, :-2], min(usual, 1.0)).T)
         columns += _own(queries, item_E, owner_E)
         columns += [column_B[owner_E] for column_B in (*self._behaviour(queries), *clock(queries.now_B))]
         if self.axes_DP is not None:
-            assert content_ND is not None
-            columns += _content(queries, item_E, owner_E, content_ND, self.axes_DP)
+            assert vectors is not None
+            item_ED = vectors(item_E)
+            columns += _content(queries, item_ED, owner_E, vectors, self.axes_DP)
+            if self.words:
+                columns += _asked(queries, item_ED, owner_E)
         for name, values in self.context.items():
-            given = (context or {}).get(name, [None] * len(queries))
+            given = queries.context.get(name, [None] * len(queries))
             columns += [np.array([each == value for each in given], np.float32)[owner_E] for value in values]
         return np.stack(columns, axis=1).astype(np.float32) if columns else np.empty((len(item_E), 0), np.float32)
 
@@ -123,26 +144,24 @@ class Features:
         idle_B = np.log1p(np.nan_to_num(np.maximum(queries.now_B - last_B, 0.0)) / DAY)
         return [np.log1p(queries.lengths), idle_B, popular_B]
 
-    def with_counters(self, counters: Mapping[str, Counters]) -> Features:
+    def with_counters(self, counters: Mapping[str, Counting]) -> Features:
         """The same with other counters of the same columns."""
         return replace(self, counters=counters)
 
     def arrays(self) -> Arrays:
-        """All that must be saved but names and half-lives, which the configuration knows."""
-        known = json.dumps([list(self.counters), dict(self.context)]).encode()
+        """All that must be saved but the counters, and the names of the rankers, which the configuration knows."""
+        known = json.dumps([list(self.counters), dict(self.context), self.words]).encode()
         state: Arrays = {"scale_M": np.asarray(self.scale_M), "known": np.frombuffer(known, np.uint8)}
         if self.axes_DP is not None:
             state["axes_DP"] = np.asarray(self.axes_DP)
-        for name, counters in self.counters.items():
-            state |= counters.arrays(name)
         return state
 
     @classmethod
-    def restored(cls, state: Arrays, names_M: tuple[str, ...], half_life_days: Sequence[float]) -> Features:
-        """From what `arrays` gave."""
-        counted, context = json.loads(state["known"].tobytes())
-        counters = {name: Counters.restored(state, name, half_life_days) for name in counted}
-        return cls(names_M, state["scale_M"], counters, state.get("axes_DP"), {name: tuple(values) for name, values in context.items()})
+    def restored(cls, state: Arrays, names_M: tuple[str, ...], counters_of: Callable[[str], Counting]) -> Features:
+        """From what `arrays` gave, and the counters by the name of what they count."""
+        counted, context, words = json.loads(state["known"].tobytes())
+        known = {name: tuple(values) for name, values in context.items()}
+        return cls(names_M, state["scale_M"], {name: counters_of(name) for name in counted}, state.get("axes_DP"), known, words)
 
 
 def principal_axes(content_ND: Floats, n: int, rng: np.random.Generator) -> Floats:
@@ -198,11 +217,29 @@ def _own(queries: Histories, item_E: Ints, owner_E: Ints) -> list[Floats]:
     return [np.log1p(times_E), np.where(times_E > 0, np.log1p(newest_K[place_E]), LONG_AGO)]
 
 
-def _content(queries: Histories, item_E: Ints, owner_E: Ints, content_ND: Floats, axes_DP: Floats) -> list[Floats]:
-    profile_BD = unit(recency_BN(queries, len(content_ND), DECAY) @ content_ND)
+def _content(queries: Histories, item_ED: Rows, owner_E: Ints, vectors: Vectors, axes_DP: Floats) -> list[Floats]:
+    profile_BD = np.zeros((len(queries), item_ED.shape[1]), np.float32)
     last_BD = np.zeros_like(profile_BD)
-    filled = np.flatnonzero(queries.lengths)
-    last_BD[filled] = content_ND[queries.item_idx_E[queries.offsets[1:][filled] - 1]]
-    item_ED = content_ND[item_E]
-    near = [np.einsum("ed,ed->e", item_ED, user_BD[owner_E]) for user_BD in (profile_BD, last_BD)]
-    return [*near, *(item_ED @ axes_DP).T]
+    for start in range(0, len(queries), HISTORIES_AT_ONCE):
+        some = queries.take(slice(start, start + HISTORIES_AT_ONCE))
+        filled = np.flatnonzero(some.lengths)
+        if len(filled):
+            vector_LD = vectors(some.item_idx_E)
+            weight_L = (DECAY ** some.age_E()).astype(np.float32)
+            profile_BD[start + filled] = np.add.reduceat(weight_L[:, None] * vector_LD, some.offsets[:-1][filled], axis=0)
+            last_BD[start + filled] = vector_LD[some.offsets[1:][filled] - 1]
+    return [*(near(item_ED, user_BD[owner_E]) for user_BD in (unit(profile_BD), last_BD)), *(item_ED @ axes_DP).T]
+
+
+def _asked(queries: Histories, item_ED: Rows, owner_E: Ints) -> list[Floats]:
+    """Whether something was asked for in words, and how near each candidate is to it."""
+    if queries.words_BD is None:
+        return [np.zeros(len(owner_E)), np.zeros(len(owner_E))]
+    words_BD = unit(queries.words_BD.astype(np.float32))
+    said_B = np.asarray(words_BD.any(axis=1), np.float32)
+    return [said_B[owner_E], near(item_ED, words_BD[owner_E])]
+
+
+def near(one_ED: Floats, other_ED: Floats) -> Floats:
+    """Dot products, row by row."""
+    return np.asarray(np.einsum("ed,ed->e", one_ED, other_ED))

@@ -14,17 +14,10 @@ from scipy import sparse
 from genre.component import Arrays
 from genre.fading import faded_E
 from genre.floor import floor_N
-from genre.sittings import sittings_E
+from genre.sittings import ages_E
 from genre.types import Floats, Histories, Ints
 
 ROWS_AT_ONCE = 256
-
-
-def ages_E(histories: Histories, sitting_seconds: float | None) -> Ints:
-    """How many entries, or sittings, of the same user came later: 0 for the newest."""
-    steps = sittings_E(histories, sitting_seconds)
-    last = np.repeat(histories.offsets[1:], histories.lengths) - 1
-    return steps[last] - steps
 
 
 def recency_BN(queries: Histories, n_items: int, decay: float, sitting_seconds: float | None = None) -> Any:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from genre.component import build
 from genre.progress import track
 from genre.rankers import Ranker
-from genre.rankers.neighbours import ages_E
+from genre.sittings import ages_E
 from genre.types import GroundTruth, Histories, Training, offsets_of
 
 log = logging.getLogger(__name__)

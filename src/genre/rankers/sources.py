@@ -16,7 +16,7 @@ from genre.rankers import Ranker
 from genre.rankers.blend import batch_size
 from genre.rankers.candidates import shortlisted
 from genre.rankers.content import ContentRanker
-from genre.rankers.features import Features, Rows
+from genre.rankers.features import Features, Rows, Vectors
 from genre.rankers.lists import Lists
 from genre.types import Floats, GroundTruth, Histories, Impressions, Ints, Training
 
@@ -84,11 +84,11 @@ class Sources:
         for start in track(range(0, len(shown), LISTS_AT_ONCE), "features of impressions"):
             batch = shown.take(slice(start, start + LISTS_AT_ONCE))
             score_MBN = self.scores(batch.queries)
-            parts.append(self.features.of(batch.queries, score_MBN, batch.item_idx_E, batch.offsets, self._vectors(), batch.context))
+            parts.append(self.features.of(batch.queries, score_MBN, batch.item_idx_E, batch.offsets, self._vectors()))
         return np.concatenate(parts)
 
-    def _vectors(self) -> Floats | None:
-        return None if self.reader is None else self.reader.vector_ND
+    def _vectors(self) -> Vectors | None:
+        return None if self.reader is None else self.reader.vector_ND.__getitem__
 
 
 def named(members: Mapping[str, Ranker], reader: ContentRanker | None) -> dict[str, Ranker]:

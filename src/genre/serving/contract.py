@@ -55,7 +55,7 @@ class Asking(Wire):
     session_id: Id | None = None
     """Someone without a user id. With both, the session's events count as the user's."""
     context: dict[Short, bool | FiniteFloat | Annotated[str, Field(max_length=1000)]] = Field(default_factory=dict, max_length=50)
-    """Circumstances, logged with the exposure: {"device": "phone"}."""
+    """Circumstances: {"device": "phone"}. Logged with the exposure, and read by a deep ranker that learnt from lists which had them."""
     debug: bool = False
     """Answer with milliseconds a stage."""
 
@@ -303,6 +303,13 @@ class Engine(Answering, Protocol):
 
     def observe(self, event: EventIn, now: float) -> None:
         """Count an event in the trends (once: idempotence is the store's)."""
+
+    @property
+    def counts_shown(self) -> bool:
+        """Whether the ranker counts what is shown: whoever follows the logs then tells it of every list."""
+
+    def showed(self, item_ids: Sequence[str], when: float) -> None:
+        """Count a list that was shown, once, whichever worker showed it."""
 
     def upsert_item(self, item: ItemIn) -> None:
         """Add an item or replace its attributes; the very next list can show it. Raises RequestError for a wrong type of attribute."""

@@ -130,10 +130,14 @@ class Encodings:
             if encoding.encoder is not None:
                 encoding.items.rows.replace(item_idx, unit(vectors[name])[0])
 
+    def vector(self, text: str, name: str) -> Vectors:
+        """A text as one encoder reads it, shape (D,); zero where it says nothing."""
+        found: Vectors = self.by_name[name].encode(pl.DataFrame({"text": [text]}, schema={"text": pl.String}))[0]
+        return found
+
     def closeness(self, text: str, n: int) -> Mean | None:
         """Cosine of the first n items to a text, averaged over the encoders to which it says something; None if it does to none."""
-        query = pl.DataFrame({"text": [text]}, schema={"text": pl.String})
-        close = [(encoding.items, encoding.encode(query)[0]) for encoding in self.by_name.values()]
+        close = [(encoding.items, self.vector(text, name)) for name, encoding in self.by_name.items()]
         readings = [DotReading(items, unit(vector_D[None])[0], n) for items, vector_D in close if vector_D.any()]
         return Mean(readings, n) if readings else None
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from genre.bundle import Bundle
+from genre.rankers.features import SHOWN
 from genre.serving.contract import (
     Asking,
     EventIn,
@@ -144,6 +145,15 @@ class BundleEngine:
     def observe(self, event: EventIn, now: float) -> None:
         """See contract.Engine.observe."""
         self.world.observe(event, now)
+
+    @property
+    def counts_shown(self) -> bool:
+        """See contract.Engine.counts_shown."""
+        return SHOWN in self.world.scorer.counts()
+
+    def showed(self, item_ids: Sequence[str], when: float) -> None:
+        """See contract.Engine.showed."""
+        self.world.showed(item_ids, when)
 
     def upsert_item(self, item: ItemIn) -> None:
         """See contract.Engine.upsert_item."""

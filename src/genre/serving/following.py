@@ -11,7 +11,7 @@ from genre.serving import learning
 from genre.serving.contract import Engine, EventIn, RequestError
 from genre.serving.head import Head
 from genre.serving.observability import ERRORS, log
-from genre.serving.store import catalogue, events
+from genre.serving.store import catalogue, events, exposures
 from genre.serving.store.catalogue import Change
 from genre.serving.store.database import Unavailable
 from genre.serving.store.writer import Writer
@@ -39,6 +39,7 @@ class Following:
             if change.item is None or self.engine.item(change.item_id) != change.item:
                 self._apply(change)
         self._event_seq = events.received_after(connection, since, REPLAYED)
+        self._shown_seq = exposures.shown_after(connection, since, REPLAYED)
         self.catch_up(connection)
         self.learn(connection)
 
@@ -59,7 +60,11 @@ class Following:
             self._event_seq = news[-1][0]
 
     def learn(self, connection: sa.Connection) -> None:
-        """Policies learn of what was logged since the last time; one thread does this, and nobody waits for it."""
+        """Policies learn of what was logged since the last time, and rankers count it; one thread does this, and nobody waits for it."""
+        while self.engine.counts_shown and (lists := exposures.since(connection, self._shown_seq)):
+            for _, when, item_ids in lists:
+                self.engine.showed(item_ids, when)
+            self._shown_seq = lists[-1][0]
         for head in list(self.engine.heads.values()):
             seconds = LEARNING
             if head.learnt is None:

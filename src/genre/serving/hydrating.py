@@ -19,7 +19,7 @@ from genre.serving.scorers import Reading
 from genre.serving.scorers.combined import BesideText
 from genre.serving.sources import Asked
 from genre.serving.world import World
-from genre.types import Ints
+from genre.types import Floats, Ints, context_text
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,27 @@ def hydrated(world: World, request: Asking, history: Sequence[PastEvent], now: f
     """Who asks; everything that is in stock may be shown."""
     n = world.catalogue.n
     anchors = world.catalogue.find(request.anchors, n) if isinstance(request, RecommendRequest) else np.empty(0, np.int64)
-    past = past_of(request.user_id, history, anchors, world.snapshot, world.catalogue, n, now)
+    words_D = _words(world, request)
+    past = past_of(request.user_id, history, anchors, world.snapshot, world.catalogue, n, now, told(request), words_D)
     asked = Asked(world, n, past, anchors, world.catalogue.available.first(n), plans)
     if isinstance(request, RecommendRequest) and request.text:
         asked.close = world.encodings.closeness(request.text, n)
     return asked
+
+
+def told(request: Asking) -> dict[str, str]:
+    """The context of a request as rankers know it, from the text columns of a log: the surface is one, too."""
+    return {"surface": request.surface, **{name: context_text(value) for name, value in request.context.items()}}
+
+
+def _words(world: World, request: Asking) -> Floats | None:
+    """What is asked for in words, as the served ranker reads it: in the context, by the name it was learnt by, or as the request's text."""
+    where = world.scorer.asked_in()
+    if where is None:
+        return None
+    name, encoder = where
+    said = request.context.get(name) or (request.text if isinstance(request, RecommendRequest) else None)
+    return world.encodings.vector(str(said), encoder) if said else None
 
 
 def barred(asked: Asked, placement: Placement, request: RecommendRequest, shown_before: Sequence[str]) -> list[Barred]:

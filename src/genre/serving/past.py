@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -66,8 +66,9 @@ class Snapshot:
 
 
 def past_of(
-    user_id: str | None, history: Sequence[PastEvent], anchors: Ints, snapshot: Snapshot, catalogue: Catalogue, n: int, now: float
-) -> Past:
+    user_id: str | None, history: Sequence[PastEvent], anchors: Ints, snapshot: Snapshot, catalogue: Catalogue, n: int, now: float,
+    context: Mapping[str, str] | None = None, words_D: Floats | None = None,
+) -> Past:  # fmt: skip
     """The store's events, before them the bundle's older ones, after them the anchors, as if they had just been looked at."""
     index = catalogue.index
     known = [(index.get(event.item_id, n), event.time, event.type) for event in history if event.type not in SILENT]
@@ -85,7 +86,8 @@ def past_of(
     liked_idx, liked_time = done_idx[liked][-NEWEST:], done_time[liked][-NEWEST:]
     # An anchor that was just clicked is in the history already.
     fresh = anchors[~np.isin(anchors, liked_idx[-len(anchors) :])] if len(anchors) else anchors
-    query = Query(np.concatenate([liked_idx, fresh]), np.concatenate([liked_time, np.full(len(fresh), now)]), now)
+    done = np.concatenate([liked_idx, fresh]), np.concatenate([liked_time, np.full(len(fresh), now)])
+    query = Query(*done, now, context or {}, words_D)
     if snapshot.disliked is not None:
         refused_idx, refused_time = snapshot.disliked.of(user_id)
         done_idx, done_time = np.concatenate([refused_idx, done_idx]), np.concatenate([refused_time, done_time])

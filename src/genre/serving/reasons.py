@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from genre.serving.rules import Place
-from genre.serving.scorers import Query
 from genre.serving.sources import Asked
 
 LOOK_BACK = 30
@@ -40,7 +40,7 @@ def _strongest(asked: Asked, item_idx_K: np.ndarray) -> list[int | None]:
     first = max(0, length - LOOK_BACK)
     falls = []
     for event in range(first, length):
-        without = Query(np.delete(query.item_idx_L, event), np.delete(query.time_L, event), query.now)
+        without = replace(query, item_idx_L=np.delete(query.item_idx_L, event), time_L=np.delete(query.time_L, event))
         falls.append(base_K - asked.world.scorer.read(without, asked.n).at(item_idx_K))
     fall_LK = np.stack(falls)
     best = fall_LK.argmax(axis=0)

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from genre.bundle import Bundle, mapped
+from genre.rankers.features import SHOWN, TOUCHED
 from genre.serving.catalogue import Catalogue
-from genre.serving.contract import SILENT, EventIn, ItemIn
+from genre.serving.contract import NEGATIVE, SILENT, EventIn, ItemIn
 from genre.serving.encoding import Encodings
 from genre.serving.filters import Filters
 from genre.serving.past import Snapshot
@@ -64,11 +66,18 @@ class World:
         )  # fmt: skip
 
     def observe(self, event: EventIn, now: float) -> None:
-        """Count an event in the trends."""
+        """Count an event in the trends, and where the ranker counts."""
         i = self.catalogue.index.get(event.item_id or "")
         if i is not None and event.type not in SILENT:
+            when = now if event.time is None else event.time
             with self._turn:
-                self.trends.observe(i, now if event.time is None else event.time, now)
+                self.trends.observe(i, when, now)
+            if TOUCHED in self.scorer.counts() and event.type not in NEGATIVE:
+                self.scorer.observe(TOUCHED, np.array([i]), min(when, now))
+
+    def showed(self, item_ids: Sequence[str], when: float) -> None:
+        """Count a list that was shown, where the ranker counts such."""
+        self.scorer.observe(SHOWN, np.array([i for i in map(self.catalogue.index.get, item_ids) if i is not None], np.int64), when)
 
     def put(self, item: ItemIn, now: float) -> None:
         """Add or replace an item; from then on it is found by its text.

@@ -27,7 +27,8 @@ class Tables:
             `value` (float64, null where there is none), `session_id` (string, null where there is none). In file order.
         items: `item_id`, then every other column of the file under its own name; None if there is no such file.
         users: the same with `user_id`.
-        impressions: `request_id`, `user_id`, `time`, `item_id`, `position`, `clicked`; None where nothing was logged.
+        impressions: `request_id`, `user_id`, `time`, `item_id`, `position`, `clicked`, and any others: numbers are labels of what came of
+            an entry (`purchase`, `dwell`), texts the context of the request (`device`); None where nothing was logged.
         rejected: rows left out: `file`, `row` (1 is the first line after a header), `reason`, `content`.
     """
 

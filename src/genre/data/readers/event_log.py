@@ -12,11 +12,15 @@ from pydantic import Field, SerializeAsAny
 
 from genre.component import Chosen, build
 from genre.data.readers import EVENTS, REJECTED, Reader, Tables
+from genre.data.readers.lists import STANDARD
 from genre.data.readers.paths import DataPath
 from genre.data.readers.rejection import ReadError
+from genre.types import context_text
 
 SILENT = ("impression", "search")
 """Nobody did anything with an item."""
+VALUE = "_value"
+"""Behind the name of an event's type: the highest value of such events, which is not known where there was none."""
 
 
 class EventLogReader(Reader):
@@ -76,20 +80,39 @@ class EventLogReader(Reader):
         shown, events = scan_log(self._archive, "exposures"), scan_log(self._archive, "events")
         if shown is None:
             return None
+        told = pl.LazyFrame(_contexts(shown), schema_overrides={"context": pl.String})
+        named = told.collect_schema().names()[1:]
         lines = (
             merged(self._archive, shown)
-            .select("request_id", "unit", "time", item_id="item_ids", position="positions")
+            .join(told, on="context", how="left", maintain_order="left")
+            .select("request_id", "unit", "time", "surface", *named, item_id="item_ids", position="positions")
             .explode("item_id", "position")
         )
         lines = lines.filter(pl.col("item_id").is_not_null()).with_columns(owner())
+        labels: list[str] = []
         if events is None:
-            clicked = lines.with_columns(clicked=pl.lit(False))
+            lines = lines.with_columns(clicked=pl.lit(False))
         else:
-            done = events.filter(~pl.col("type").is_in(self._left_out)).select("request_id", "item_id", clicked=pl.lit(True)).unique()
-            clicked = lines.join(done, on=["request_id", "item_id"], how="left", maintain_order="left").with_columns(
-                pl.col("clicked").fill_null(False)
-            )
-        return clicked.select("request_id", "user_id", "time", "item_id", "position", "clicked")
+            labels = self._labels(events)
+            lines = lines.join(self._done(events, labels), on=["request_id", "item_id"], how="left", maintain_order="left")
+            counted = (pl.col(label).fill_null(0.0) for label in labels if not label.endswith(VALUE))
+            lines = lines.with_columns(pl.col("clicked").fill_null(False), *counted)
+        return lines.select("request_id", "user_id", "time", "item_id", "position", "clicked", *labels, "surface", *named)
+
+    def _labels(self, events: pl.LazyFrame) -> list[str]:
+        """Types of events that are tasks of their own: all but clicks, which `clicked` tells; and those that come with a value."""
+        kinds = events.group_by("type").agg(valued=pl.col("value").is_not_null().any()).sort("type").collect()
+        found = [kind for kind in kinds["type"] if kind not in (*SILENT, "click", *STANDARD)]
+        return [*found, *(f"{kind}{VALUE}" for kind in kinds.filter("valued")["type"] if kind not in SILENT)]
+
+    def _done(self, events: pl.LazyFrame, labels: list[str]) -> pl.LazyFrame:
+        """What came of each entry: whether there was an interaction, and what of every type."""
+        liked = (~pl.col("type").is_in(self._left_out)).any().alias("clicked")
+        valued = [label for label in labels if label.endswith(VALUE)]
+        happened = [(pl.col("type") == label).any().cast(pl.Float64).alias(label) for label in labels if label not in valued]
+        highest = [pl.col("value").filter(pl.col("type") == label.removesuffix(VALUE)).max().alias(label) for label in valued]
+        wanted = events.filter(pl.col("request_id").is_not_null(), ~pl.col("type").is_in(SILENT))
+        return wanted.group_by("request_id", "item_id").agg(liked, *happened, *highest)
 
     def _items(self, base: pl.LazyFrame | None) -> pl.LazyFrame | None:
         log = scan_log(self._archive, "catalogue")
@@ -120,6 +143,16 @@ def scan_log(archive: Path, name: str) -> pl.LazyFrame | None:
     for file in files:
         schema |= pl.read_parquet_schema(file)
     return pl.scan_parquet(files, hive_partitioning=False, schema=schema, missing_columns="insert") if files else None
+
+
+def _contexts(shown: pl.LazyFrame) -> dict[str, list[str | None]]:
+    """The distinct contexts of a log, as it writes them, and what each says, by name; names that mean something else are left out."""
+    written = shown.select(pl.col("context").drop_nulls().unique().sort()).collect()["context"].to_list()
+    read = [json.loads(text) for text in written]
+    names = [
+        name for name in dict.fromkeys(name for each in read for name in each) if name not in (*STANDARD, "surface", "unit", "context")
+    ]
+    return {"context": written, **{name: [context_text(each[name]) if name in each else None for each in read] for name in names}}
 
 
 def merged(archive: Path, log: pl.LazyFrame) -> pl.LazyFrame:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from genre.component import Settings
 from genre.data.readers import EVENTS, Reader, Tables
 from genre.data.readers.formats import format_of, parts
+from genre.data.readers.lists import ListColumns, store_lists
 from genre.data.readers.paths import DataPath
 from genre.data.readers.rejection import Rejections
 from genre.data.readers.roles import ORDER, Roles, events
@@ -51,8 +52,12 @@ class FilesReader(Reader):
         """The catalogue: one row an item, any further columns (title, description, price, ...)."""
         users: DataPath | None = None
         """What is known of users: one row a user, any further columns."""
+        impressions: DataPath | None = None
+        """What was shown and what came of it: one row an entry of a list, clicked or not."""
         columns: Columns
         """Roles of the columns of the events file."""
+        lists: ListColumns | None = None
+        """Roles of the columns of the impressions file."""
         item_id: str | None = None
         """The id's column in the items file; None: named as in the events."""
         user_id: str | None = None
@@ -69,7 +74,7 @@ class FilesReader(Reader):
         quotes: bool = True
         """Double quotes enclose fields that hold separators or line breaks; set false where quotes are just characters."""
 
-        @field_validator("events", "items", "users")
+        @field_validator("events", "items", "users", "impressions")
         @classmethod
         def _readable(cls, path: Path | None) -> Path | None:
             if path is not None and not path.is_dir():
@@ -85,6 +90,10 @@ class FilesReader(Reader):
         def _one_order(self) -> FilesReader.Config:
             if self.order is not None and self.columns.time is not None:
                 raise ValueError("`order` is for events without a clock; leave out either `order` or `columns.time`")
+            if (self.impressions is None) != (self.lists is None):
+                raise ValueError("`impressions` (the file) and `lists` (the roles of its columns) go together; one is missing")
+            if self.lists is not None and (self.lists.time or self.columns.time) is None:
+                raise ValueError("lists.time: impressions need a clock; name the column that says when each list was shown")
             return self
 
     config: Config
@@ -95,6 +104,9 @@ class FilesReader(Reader):
         # A wrong name in the last file shall not cost the hour of reading the first.
         for path, key in self._tables():
             require([key], columns_of(path, config.separator, config.quotes), path)
+        roles = self._list_roles()
+        if config.impressions is not None:
+            require(list(roles.values()), columns_of(config.impressions, config.separator, config.quotes), config.impressions)
         found = self._events(folder / "events.parquet", rejections)
         items, users = (
             None
@@ -105,12 +117,19 @@ class FilesReader(Reader):
             )
             for what, path, key in (("item", config.items, self._item_key), ("user", config.users, self._user_key))
         )  # fmt: skip
-        return Tables(found, items, users, rejected=rejections.frame())
+        shown = None
+        if (file := config.impressions) is not None:
+            frames = track(scan(file, rejections, None, list(roles.values()), config.separator, config.quotes), f"reading {file.name}")
+            typed = format_of(parts(file)[0]) != "parquet"
+            shown = store_lists(frames, roles, config.time_format, folder / "impressions", rejections, typed)
+        return Tables(found, items, users, shown, rejections.frame())
 
     def sources(self) -> Iterator[Path]:
-        """The events, then the items, then the users."""
+        """The events, then the items, the users and the impressions."""
         yield self.config.events
         yield from (path for path, _ in self._tables())
+        if self.config.impressions is not None:
+            yield self.config.impressions
 
     @property
     def _item_key(self) -> str:
@@ -119,6 +138,14 @@ class FilesReader(Reader):
     @property
     def _user_key(self) -> str:
         return self.config.user_id or self.config.columns.user
+
+    def _list_roles(self) -> dict[str, str]:
+        lists, events = self.config.lists, self.config.columns
+        if lists is None:
+            return {}
+        found = {"request_id": lists.request, "user_id": lists.user or events.user, "item_id": lists.item or events.item}
+        found |= {"time": lists.time or events.time or "", "clicked": lists.clicked}
+        return found if lists.position is None else {**found, "position": lists.position}
 
     def _tables(self) -> Iterator[tuple[Path, str]]:
         for path, key in ((self.config.items, self._item_key), (self.config.users, self._user_key)):

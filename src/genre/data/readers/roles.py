@@ -15,6 +15,8 @@ from genre.data.readers.values import ids, numbers, text, unix_seconds
 ORDER = "order"
 """The extra column of the stored events where only the order within a user is known."""
 
+TIME_EXPECTED = "neither unix seconds nor an ISO date: set data.reader.time_format, such as '%d.%m.%Y %H:%M'"
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -63,11 +65,7 @@ def events(file: Path, rows: pl.DataFrame, roles: Roles, rejections: Rejections)
         (_torn(item), f"{roles.item} (the item) holds a line break or a NUL: a quote that never closes?"),
     ]
     if roles.time is not None:
-        expected = (
-            "neither unix seconds nor an ISO date: set data.reader.time_format, such as '%d.%m.%Y %H:%M'"
-            if roles.time_format == "auto"
-            else f"not {roles.time_format} (data.reader.time_format)"
-        )
+        expected = TIME_EXPECTED if roles.time_format == "auto" else f"not {roles.time_format} (data.reader.time_format)"
         faults.append((time.is_null(), f"{roles.time} (the time) is blank or {expected}"))
     if roles.order is not None:
         faults.append((order.is_null(), f"{roles.order} (the order) is not a number"))

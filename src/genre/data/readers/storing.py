@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -77,11 +77,11 @@ def store_table(
             kept.rename({key: new_key}).select(new_key, pl.exclude(new_key, ROW)).write_parquet(parts[-1])
             seen = pl.concat([seen, kept[key].alias(new_key)])
     rejections.check_rows_left(len(seen), source)
-    table = pl.concat(_aligned([pl.scan_parquet(part) for part in parts]), how="diagonal_relaxed")
-    return _with_types(table, new_key) if typed else table
+    table = pl.concat(aligned([pl.scan_parquet(part) for part in parts]), how="diagonal_relaxed")
+    return with_types(table, [new_key]) if typed else table
 
 
-def _aligned(parts: list[pl.LazyFrame]) -> list[pl.LazyFrame]:
+def aligned(parts: list[pl.LazyFrame]) -> list[pl.LazyFrame]:
     """A column that is a list in some parts only becomes text in all."""
     schemas = [part.collect_schema() for part in parts]
     lists = {name for schema in schemas for name, dtype in schema.items() if dtype == pl.List}
@@ -92,9 +92,10 @@ def _aligned(parts: list[pl.LazyFrame]) -> list[pl.LazyFrame]:
     ]
 
 
-def _with_types(table: pl.LazyFrame, key: str) -> pl.LazyFrame:
+def with_types(table: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
+    """Text columns but the keys as numbers, where they hold nothing else."""
     # A column is a number only if no text would be lost by it: a zip code with a leading zero keeps the whole column text.
-    names = [name for name, dtype in table.collect_schema().items() if dtype == pl.String and name != key]
+    names = [name for name, dtype in table.collect_schema().items() if dtype == pl.String and name not in keys]
     if not names:
         return table
     filled = {name: pl.when(~pl.col(name).str.strip_chars().is_in(BLANK)).then(pl.col(name)) for name in names}

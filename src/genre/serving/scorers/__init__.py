@@ -8,7 +8,7 @@ import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from genre.bundle import BundleError
 from genre.index import top_k
-from genre.types import Floats, Ints
+from genre.types import Floats, Histories, Ints
 
 Scores = npt.NDArray[np.float32]
 BUILTINS = {
@@ -29,16 +29,31 @@ BUILTINS = {
     "popularity": "genre.serving.scorers.counts:PopularityScorer",
     "repeats": "genre.serving.scorers.counts:RepeatsScorer",
     "blend": "genre.serving.scorers.blend:BlendScorer",
+    "deep": "genre.serving.scorers.deep:DeepScorer",
 }
 
 
 @dataclass(frozen=True)
 class Query:
-    """One history, oldest first, with the moment it is asked for."""
+    """One history, oldest first, with the moment it is asked for, and what else is known of the request.
+
+    Attributes:
+        context: by name (device, surface).
+        words_D: what is asked for in words, as the encoder reads it that the scorer names in `asked_in`; None where nothing.
+    """
 
     item_idx_L: Ints
     time_L: Floats
     now: float
+    context: Mapping[str, str] = field(default_factory=dict)
+    words_D: Floats | None = None
+
+    def history(self) -> Histories:
+        """The same as rankers read it."""
+        context = {name: [value] for name, value in self.context.items()}
+        words_BD = None if self.words_D is None else self.words_D[None]
+        offsets = np.array([0, len(self.item_idx_L)])
+        return Histories(self.item_idx_L, self.time_L, offsets, np.array([self.now]), context=context, words_BD=words_BD)
 
 
 class Reading(ABC):
@@ -101,6 +116,18 @@ class Scorer(ABC):
     def known(self, n: int) -> npt.NDArray[np.bool_] | None:
         """Which of the first n items it can tell anything about, None for all; as Ranker.known."""
         return None
+
+    def asked_in(self) -> tuple[str, str] | None:
+        """Where it reads what is asked for in words: the name of the context, and that of the encoder. None where it does not."""
+        return None
+
+    def counts(self) -> frozenset[str]:
+        """What it counts while it serves, of `features.TOUCHED` and `features.SHOWN`."""
+        return frozenset()
+
+    def observe(self, what: str, item_idx_K: Ints, when: float) -> None:
+        """Items were touched, or shown; called once an event, of what it `counts`."""
+        return
 
     @abstractmethod
     def leaves(self) -> Iterator[Leaf]:

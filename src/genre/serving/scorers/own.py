@@ -14,7 +14,6 @@ import numpy.typing as npt
 from genre.rankers import Ranker
 from genre.serving.scorers import Leaf, Query, Reading, Scores
 from genre.serving.scorers.counts import Known
-from genre.types import Histories
 
 
 class OwnScorer(Leaf):
@@ -34,6 +33,11 @@ class OwnScorer(Leaf):
         names: tuple[str, ...] = self.ranker.config.encoders()
         return names
 
+    def asked_in(self) -> tuple[str, str] | None:
+        """See Scorer.asked_in."""
+        name = self.ranker.config.asked_in()
+        return None if name is None else (name, self.encoders()[0])
+
     def known(self, n: int) -> npt.NDArray[np.bool_] | None:
         """See Scorer.known."""
         known_N = self.ranker.known()
@@ -41,8 +45,7 @@ class OwnScorer(Leaf):
 
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
-        ends = np.array([0, len(query.item_idx_L)])
-        return Known(self.ranker.score(Histories(query.item_idx_L, query.time_L, ends, np.array([query.now])))[0][:n])
+        return Known(self.ranker.score(query.history())[0][:n])
 
     def extend(self, content_MD: Scores | None, m: int) -> None:
         """See Leaf.extend."""

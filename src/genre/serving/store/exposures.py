@@ -53,6 +53,19 @@ def get(connection: sa.Connection, request_id: str) -> dict[str, Any] | None:
     return {name: value for name, value in known.items() if name not in INNER}
 
 
+def since(connection: sa.Connection, seq: int, limit: int = 5000) -> list[tuple[int, float, list[str]]]:
+    """Lists logged after a seq, in order of commit: seq, time and item ids."""
+    wanted = sa.select(exposures.c.seq, exposures.c.time, exposures.c.item_ids).where(exposures.c.seq > seq)
+    return [tuple(row) for row in connection.execute(wanted.order_by(exposures.c.seq).limit(limit))]
+
+
+def shown_after(connection: sa.Connection, moment: float, at_most: int) -> int:
+    """The seq after which to follow, to see all that was shown since a moment but not more than so many lists."""
+    newest = connection.execute(sa.select(sa.func.max(exposures.c.seq))).scalar() or 0
+    wanted = sa.select(sa.func.min(exposures.c.seq)).where(exposures.c.time > moment, exposures.c.seq > newest - at_most)
+    return (connection.execute(wanted).scalar() or newest + 1) - 1
+
+
 def packed(details: Mapping[str, Any]) -> bytes:
     """A trace's details as compressed JSON, and behind it the scores of the stages, whose digits no compression shortens."""
     scores = details["stage_scores"]
