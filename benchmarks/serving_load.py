@@ -1,6 +1,6 @@
 """The server under load, over HTTP: CPU a request beside a bare FastAPI echo, events a second, p99 with events coming in."""
 
-# python benchmarks/serving_load.py RUN [--rate 100 --seconds 60]; RUN has a published bundle. Prints one Markdown table.
+# python benchmarks/serving_load.py RUN [--rate 100 --seconds 60 --workers 2]; RUN has a published bundle. Prints one Markdown table.
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ class Lines:
 
     async def post(self, path: str, body: bytes) -> bool:
         """Whether it was answered with 200."""
-        line = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
-        reader, writer = line
-        writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path.encode())
-        writer.write(b"content-length: %d\r\n\r\n%b" % (len(body), body))
         try:
+            line = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = line
+            writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path.encode())
+            writer.write(b"content-length: %d\r\n\r\n%b" % (len(body), body))
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
         except (OSError, EOFError):
@@ -176,17 +176,18 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=100, help="Requests a second, and as many events beside.")
     options.add_argument("--seconds", type=float, default=60)
     options.add_argument("--requests", type=int, default=200, help=f"In each of {TURNS} turns.")
+    options.add_argument("--workers", type=int, default=1, help="Processes that serve while requests come at that rate.")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="genre-load-") as folder:
         run = Path(folder) / "run"
         run.mkdir()
         (run / "models").symlink_to((chosen.run / "models").resolve())
-        measure(run, chosen.requests, chosen.rate, chosen.seconds)
+        measure(run, chosen.requests, chosen.rate, chosen.seconds, chosen.workers)
         shutil.rmtree(run, ignore_errors=True)
 
 
-def measure(run: Path, requests: int, rate: float, seconds: float) -> None:
-    """Everything, on one server; prints the table."""
+def measure(run: Path, requests: int, rate: float, seconds: float, workers: int) -> None:
+    """Everything, on one server, but the load on one of so many workers; prints the table."""
     port, echo_port = free_port(), free_port()
     spent = run / "engine_ns"
     spent.write_bytes(bytes(8))
@@ -217,12 +218,22 @@ def measure(run: Path, requests: int, rate: float, seconds: float) -> None:
         cpu, rate_100 = one_after_another(server, port, batches_100, "/v1/events")
         rows += [("events in batches of 100, acknowledged durable, one connection, a second", f"{rate_100 * 100:,.0f}")]
         rows += [("events, CPU µs each", f"{cpu * 10:.0f}")]
+        if workers > 1:
+            server.terminate()
+            server.wait()
+            port = free_port()
+            server = started([sys.executable, "-m", "genre.cli", "serve", str(run), "--port", str(port), "--workers", str(workers)], port)
+            for at in range(20 * workers):  # each has its first requests before it is measured
+                one_after_another(server, port, bodies[at : at + 1], first=0)
         cpu = cpu_seconds(server)
         late, errors, sent = uvloop.run(under_load(port, bodies, items, rate, seconds))
         p50, p99, worst = np.percentile(late, [50, 99, 100])
         rows += [
             (f"{rate:g} recommends/s and {rate:g} events/s for {seconds:g} s: p50, p99, worst ms", f"{p50:.1f}, {p99:.1f}, {worst:.1f}"),
-            ("of the server's core that took", f"{(cpu_seconds(server) - cpu) / seconds:.0%}"),
+            (
+                "of a core that took the server" + (", its workers left out" if workers > 1 else ""),
+                f"{(cpu_seconds(server) - cpu) / seconds:.0%}",
+            ),
             ("errors", f"{errors} of {len(late) + sent:,}"),
             ("resident MB", f"{resident_mb(server):.0f}"),
         ]
@@ -233,7 +244,8 @@ def measure(run: Path, requests: int, rate: float, seconds: float) -> None:
     for name, value in rows:
         print(f"| {name} | {value} |")
     load = os.getloadavg()
-    print(f"\n{os.cpu_count()} cores, load average {load[0]:.1f}, one worker, SQLite, no keys; client and server on one machine;", end=" ")
+    served = "one worker" if workers == 1 else f"{workers} workers"
+    print(f"\n{os.cpu_count()} cores, load average {load[0]:.1f}, {served}, SQLite, no keys; client and server on one machine;", end=" ")
     print(f"medians of {TURNS} turns, and the extremes.")
 
 
