@@ -25,7 +25,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from genre.component import Arrays, load_arrays
 from genre.rankers import Ranker
-from genre.rankers.blend import scaled, spreads
+from genre.rankers.blend import spreads, standardised
 from genre.rankers.calibration import Believed, Platt, platt
 from genre.rankers.content import ContentRanker
 from genre.rankers.counters import Counters
@@ -226,7 +226,7 @@ class DeepRanker(Ranker):
 
     def _scales(self, asked: Mapping[str, Ranker], histories: Histories, training: Training) -> Floats:
         rows = np.sort(np.random.default_rng(training.seed).permutation(len(histories))[:SCALE_QUERIES])
-        return spreads(asked.values(), histories.take(rows), training.n_items)[1]
+        return spreads(asked.values(), histories.take(rows), training.n_items)
 
     def _learn(self, learnt: Lists, held: Lists, folder: Path, seed: int, by_likelihood: bool) -> None:
         """Train on some lists; choose the epoch and calibrate on others."""
@@ -296,7 +296,7 @@ class DeepRanker(Ranker):
             item_E, offsets, rows_EF = self.sources.candidates(batch, score_MBN)
             value_E = self._value(self.network.logits(rows_EF))
             owner_E = np.repeat(np.arange(len(batch)), np.diff(offsets))
-            below_BN = np.sum([scaled(score_BN, 0.0, 1.0, by_query=True) for score_BN in score_MBN], axis=0)
+            below_BN = np.sum([standardised(score_BN)[0] for score_BN in score_MBN], axis=0)
             lowest_B = np.zeros(len(batch))
             np.minimum.at(lowest_B, owner_E, value_E)
             below_BN += (lowest_B - 1.0 - below_BN.max(axis=1))[:, None].astype(np.float32)

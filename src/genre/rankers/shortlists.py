@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +94,10 @@ class Shortlists:
         for weight, score_QC in zip(weight_M, self.score_MQC, strict=True):
             total_QC += np.float32(weight) * score_QC
         return total_QC
+
+    def times(self, factor_MQ: Floats) -> Shortlists:
+        """The same candidates, each ranker's scores for a query multiplied by a factor."""
+        return replace(self, score_MQC=self.score_MQC * factor_MQ[:, :, None].astype(np.float32))
 
     def ndcg(self, score_QC: Floats, k: int) -> float:
         """Mean NDCG at k of the queries when the candidates are ordered by these scores."""
