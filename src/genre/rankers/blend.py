@@ -17,7 +17,7 @@ from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
-from genre.rankers.weighing import WAYS, Aim, cross_validated
+from genre.rankers.weighing import WAYS, Aim, cross_validated, preferred
 from genre.standing_in import standing_in
 from genre.types import Bools, Floats, GroundTruth, Histories, Training
 
@@ -51,10 +51,10 @@ class BlendRanker(Ranker):
         """A weight for every member, for example those that an earlier run learnt; None learns them on the validation queries."""
         scaling: Literal["auto", "shared", "query"] = "auto"
         """Spread of a member's scores: one number for all queries, so that a member which knows little of a user says little,
-        or each query's own; auto takes what does better in cross-validation (and shared where weights are given)."""
+        or each query's own; auto takes each query's own unless shared does better in cross-validation, by more than its standard error."""
         aim: Literal["auto", "likelihood", "ndcg"] = "auto"
         """What the weights are best for: the likelihood of the targets, or a smooth NDCG of them, which is better where a query has many;
-        auto takes what does better in cross-validation."""
+        auto takes the likelihood unless NDCG does better in cross-validation, by more than its standard error."""
         k: PositiveInt = 10
         """Cut-off of the NDCG by which scaling and aim are chosen."""
         l2: NonNegativeFloat = 1e-3
@@ -104,7 +104,7 @@ class BlendRanker(Ranker):
         histories = training.histories.take(np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES]))
         self.scale_M = spreads(self.members.values(), histories, training.n_items)
         self.covariance_MM = self._covariance(histories, training.n_items)
-        self.by_query = config.scaling == "query"
+        self.by_query = config.scaling != "shared"
         if config.weights is not None:
             self.weight_M = np.array([config.weights[name] for name in config.of], np.float64)
         elif training.validation is not None:
@@ -196,7 +196,7 @@ class BlendRanker(Ranker):
         config = self.config
         truth = validation.take(np.sort(rng.permutation(len(validation))[: config.validation_users]))
         few = len(truth) < FEW_QUERIES
-        scalings = [self.by_query] if config.scaling != "auto" or few else [False, True]
+        scalings = [self.by_query] if config.scaling != "auto" or few else [True, False]
         aims: list[Aim] = [config.aim] if config.aim != "auto" else ["likelihood"] if few else ["likelihood", "ndcg"]
         found, unit_MB = [], []
         size = batch_size(n_items, len(self.members))
@@ -208,13 +208,14 @@ class BlendRanker(Ranker):
         joined = Shortlists.joined(found)
         lists = {by_query: joined if by_query else joined.times(np.concatenate(unit_MB, axis=1)) for by_query in scalings}
         ways = [(by_query, aim) for by_query in scalings for aim in aims]
-        reached = dict.fromkeys(ways, 0.0)
+        (self.by_query, aim), compared = ways[0], "nothing to choose from"
         if len(ways) > 1:
             order_Q = rng.permutation(len(truth))
-            for by_query, aim in track(ways, "weighing"):
-                reached[by_query, aim] = cross_validated(lists[by_query], aim, config.l2, config.k, order_Q)
-        self.by_query, aim = max(ways, key=reached.__getitem__)
-        compared = ", ".join(f"{told(*way)} {value:.4f}" for way, value in reached.items()) if len(ways) > 1 else "nothing to choose from"
+            reached_WQ = np.stack(
+                [cross_validated(lists[by_query], aim, config.l2, config.k, order_Q) for by_query, aim in track(ways, "weighing")]
+            )
+            self.by_query, aim = ways[preferred(reached_WQ)]
+            compared = ", ".join(f"{told(*way)} {value:.4f}" for way, value in zip(ways, reached_WQ.mean(axis=1), strict=True))
         self.weight_M = WAYS[aim](lists[self.by_query], config.l2)
         weights = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(config.of, self.weight_M, strict=True))
         log.info("blend: weights %s by %s (cross-validated NDCG@%d: %s)", weights, told(self.by_query, aim), config.k, compared)
