@@ -63,7 +63,7 @@ def fabricate(folder: Path, items: int, dim: int, content_dim: int, links: int, 
     blend.members = {"transitions": transitions, "content": content, "hybrid": hybrid}
     blend.restore(
         {
-            "weight_M": np.array([1.0, 0.5, 1.0]), "scale_M": np.array([0.3, 0.1, 1.0]), "centre_M": np.zeros(3),
+            "weight_M": np.array([1.0, 0.5, 1.0]), "scale_M": np.array([0.3, 0.1, 1.0]),
             "covariance_MM": np.eye(3), "by_query": np.array([1], np.uint8),  # each query in its own units: the dearer way
         }
     )  # fmt: skip

@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
         "transitions": {"use": "transitions"},
         "content": {"use": "content", "content": ["text"]},
         "hybrid": {"use": "sequential", "content": ["text"], "embedding_dim": 16, "epochs": 2},
-        "blend": {"use": "blend", "of": ["transitions", "content", "hybrid"], "scaling": "query"},
+        "blend": {"use": "blend", "of": ["transitions", "content", "hybrid"]},
     },
     "evaluate": {"category": "category", "resamples": 100},
 }

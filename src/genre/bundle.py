@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from genre.writing import whole
 
-FORMAT = 2
+FORMAT = 3
 """Raised when other code would not read what is written, or would take it for something else."""
 LIST = "bundle.json"
 HISTORIES, DISLIKED = "histories.safetensors", "disliked.safetensors"

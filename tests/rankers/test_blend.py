@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from genre.component import build
 from genre.rankers import Ranker
-from genre.rankers.blend import BlendRanker, scaled
+from genre.rankers.blend import BlendRanker, standardised
+from genre.rankers.content import ContentRanker
 from genre.types import GroundTruth, Histories, Training
 
 N_ITEMS = 10
@@ -62,33 +64,65 @@ def test_a_blend_is_the_weighted_sum_of_scaled_scores(scaling: str) -> None:
     ranker = blend(training, weights={"popular": 0.25, "next": 0.75}, scaling=scaling)
     queries = Histories.of([[1, 2], [], [7]])
     parts = [training.members[name].score(queries) for name in ("popular", "next")]
-    if scaling == "query":
-        parts = [(part - part.mean(1, keepdims=True)) / np.maximum(part.std(1, keepdims=True), 1e-30) for part in parts]
-    else:
-        seen = [training.members[name].score(training.histories) for name in ("popular", "next")]
-        parts = [(part - each.mean()) / each.std(1).mean() for each, part in zip(seen, parts, strict=True)]
+    spreads = [np.maximum(part.std(1, keepdims=True), 1e-30) for part in parts]
+    if scaling == "shared":
+        spreads = [training.members[name].score(training.histories).std(1).mean() for name in ("popular", "next")]
+    parts = [(part - part.mean(1, keepdims=True)) / spread for part, spread in zip(parts, spreads, strict=True)]
     assert ranker.score(queries) == pytest.approx(0.25 * parts[0] + 0.75 * parts[1], rel=1e-4, abs=1e-5)
 
 
-def test_scaling_by_query_leaves_a_query_without_a_preference_at_zero() -> None:
-    assert scaled(np.full((1, 3), 7, np.float32), 0.0, 1.0, by_query=True).tolist() == [[0, 0, 0]]
+def test_a_query_without_a_preference_stays_at_zero() -> None:
+    score_BN, spread_B = standardised(np.array([[7, 7, 7], [1, 2, 3]], np.float32))
+    assert score_BN == pytest.approx(np.array([[0, 0, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)]]))
+    assert spread_B == pytest.approx([0, np.sqrt(2 / 3)])
 
 
-def test_an_item_that_nobody_touched_stands_where_its_content_puts_it() -> None:
+def grown(scaling: str) -> tuple[BlendRanker, npt.NDArray[np.float32], Histories]:
+    """Transitions and content blended; then items 10 and 11 come, which nobody touched: item 1 in other words, and its opposite.
+
+    With the scores of a query before they came.
+    """
     training = ring()
     vectors = np.random.default_rng(0).normal(size=(N_ITEMS, 3)).astype(np.float32)
     vectors = np.cumsum(vectors, axis=0)  # neighbours on the ring are alike, so content agrees with transitions, to some degree
     content = build(Ranker, {"use": "content", "content": ["text"]})
     content.fit(replace(training, content_ND=vectors), Path())
     training = replace(training, members={**training.members, "content": content})
-    ranker = blend(training, of=("next", "content"), weights={"next": 3.0, "content": 1.0}, scaling="shared")
+    ranker = blend(training, of=("next", "content"), weights={"next": 3.0, "content": 1.0}, scaling=scaling)
     query = Histories.of([[1]])
     before = ranker.score(query)
     training.members["next"].extend(None, 2)
-    content.extend(np.stack([vectors[1], -vectors[1]]), 2)  # nobody touched either; one is item 1 in other words
+    content.extend(np.stack([vectors[1], -vectors[1]]), 2)
+    return ranker, before, query
+
+
+@pytest.mark.parametrize("scaling", ["shared", "query"])
+def test_an_item_that_nobody_touched_stands_where_its_content_puts_it(scaling: str) -> None:
+    ranker, before, query = grown(scaling)
     after = ranker.score(query)
-    assert after[:, :N_ITEMS] - after[:, :1] == pytest.approx(before - before[:, :1], rel=1e-4, abs=1e-4)
-    assert after[0, -2] > after[0, -1] and after[0, -2] > np.median(before) and ranker.known() is None
+    assert after[0, -2] > after[0, -1] and after[0, -2] > np.median(after) and ranker.known() is None
+    if scaling == "shared":  # a query's own spread is another when there are more items
+        assert after[:, :N_ITEMS] - after[:, :1] == pytest.approx(before - before[:, :1], rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("scaling", ["shared", "query"])
+def test_an_item_that_nobody_touched_is_not_the_best_for_a_user_of_whom_nothing_is_known(scaling: str) -> None:
+    scores = grown(scaling)[0].score(Histories.of([[]]))[0]
+    assert scores[N_ITEMS:].max() < scores[:N_ITEMS].max()
+
+
+def test_nobody_is_spoken_for_louder_than_it_would_speak_itself() -> None:
+    """Nothing has followed item 10 yet, so that transitions say nothing of any item, and content decides alone: as it would of items
+    that all know, item 1 is before item 12, which is only nearly the same."""
+    ranker, _, _ = grown("shared")
+    following, content = ranker.leaves()
+    assert isinstance(content, ContentRanker)
+    following.extend(None, 1)
+    content.extend(content.vector_ND[1:2] + np.array([[0.1, 0, 0]], np.float32), 1)
+    scores = ranker.score(Histories.of([[10]]))[0]
+    alone = content.score(Histories.of([[10]]))[0]
+    assert alone[1] > alone[12] > np.partition(alone[:N_ITEMS], -2)[-2], "else nothing is asked"
+    assert scores[1] > scores[12] > np.partition(scores[:N_ITEMS], -2)[-2]
 
 
 def test_what_one_run_chose_trains_the_next_without_validation() -> None:

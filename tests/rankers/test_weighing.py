@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genre.rankers.shortlists import Shortlists, mean_ndcg
-from genre.rankers.weighing import best_placed, cross_validated, likeliest
+from genre.rankers.shortlists import Shortlists, ndcg_Q
+from genre.rankers.weighing import best_placed, cross_validated, likeliest, preferred
 from genre.types import GroundTruth, Histories
 from genre.validation import ndcg_B
 
@@ -26,18 +26,18 @@ def test_ndcg_by_hand() -> None:
     targets = np.array([[False, True, False, True], [True, False, False, False]])
     # First query: places 2 and 4 of at best 1 and 2. Second: place 1.
     first = (1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3))
-    assert mean_ndcg(scores, targets, np.array([2, 1]), 4) == pytest.approx((first + 1) / 2)
-    assert mean_ndcg(scores, targets, np.array([2, 1]), 3) == pytest.approx((1 / np.log2(3) / (1 + 1 / np.log2(3)) + 1) / 2)
+    assert ndcg_Q(scores, targets, np.array([2, 1]), 4) == pytest.approx([first, 1])
+    assert ndcg_Q(scores, targets, np.array([2, 1]), 3) == pytest.approx([1 / np.log2(3) / (1 + 1 / np.log2(3)), 1])
 
 
 def test_ties_are_broken_against_the_target() -> None:
-    assert mean_ndcg(np.array([[1.0, 1.0]]), np.array([[True, False]]), np.array([1]), 2) == pytest.approx(1 / np.log2(3))
-    assert mean_ndcg(np.zeros((1, 20)), np.eye(1, 20, dtype=bool), np.array([1]), 10) == 0
+    assert ndcg_Q(np.array([[1.0, 1.0]]), np.array([[True, False]]), np.array([1]), 2) == pytest.approx(1 / np.log2(3))
+    assert ndcg_Q(np.zeros((1, 20)), np.eye(1, 20, dtype=bool), np.array([1]), 10) == 0
 
 
 def test_shapes_must_fit() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        mean_ndcg(np.zeros((2, 3)), np.zeros((2, 4), bool), np.ones(2, int), 10)
+        ndcg_Q(np.zeros((2, 3)), np.zeros((2, 4), bool), np.ones(2, int), 10)
 
 
 def test_the_history_is_no_candidate_unless_it_may_be_repeated() -> None:
@@ -51,7 +51,7 @@ def test_the_history_is_no_candidate_unless_it_may_be_repeated() -> None:
 
 def test_a_target_that_may_not_be_shown_lowers_the_ndcg() -> None:
     lists = Shortlists.of([np.array([[9, 8, 7]], np.float32)], truth([[0]], [[0, 1]]), 3, False, 0, np.random.default_rng(0))
-    assert lists.ndcg(lists.summed(np.ones(1)), 10) == pytest.approx(1 / (1 + 1 / np.log2(3)))
+    assert lists.ndcg_Q(lists.summed(np.ones(1)), 10) == pytest.approx(1 / (1 + 1 / np.log2(3)))
 
 
 @pytest.mark.parametrize("repeats", [False, True])
@@ -62,8 +62,8 @@ def test_the_ndcg_of_joined_shortlists_is_that_of_the_whole_catalogue(repeats: b
     parts = [slice(0, 10), slice(10, 25)]
     lists = Shortlists.joined([Shortlists.of([score[part] for score in scores], held.take(part), 20, repeats, 5, rng) for part in parts])
     weights = np.array([0.9, 0.1])
-    expected = ndcg_B(0.9 * scores[0] + 0.1 * scores[1], held, repeats).mean()
-    assert lists.ndcg(lists.summed(weights), 10) == pytest.approx(expected)
+    expected = ndcg_B(0.9 * scores[0] + 0.1 * scores[1], held, repeats)
+    assert lists.ndcg_Q(lists.summed(weights), 10) == pytest.approx(expected)
 
 
 def test_the_others_stand_for_the_rest_of_the_catalogue() -> None:
@@ -103,9 +103,8 @@ def test_the_ranker_that_knows_gets_the_weight_and_chance_gets_none() -> None:
     weights = likeliest(lists, 1e-3)
     assert weights[1] > 1.5 and weights[[0, 2]].max() < 0.2
     order = rng.permutation(len(lists))
-    assert cross_validated(lists, "likelihood", 1e-3, 10, order) == pytest.approx(
-        lists.ndcg(lists.summed(np.array([0, 1, 0])), 10), abs=0.03
-    )
+    alone = lists.ndcg_Q(lists.summed(np.array([0, 1, 0])), 10).mean()
+    assert cross_validated(lists, "likelihood", 1e-3, 10, order).mean() == pytest.approx(alone, abs=0.03)
 
 
 def test_two_rankers_that_each_know_half_are_both_kept() -> None:
@@ -133,10 +132,11 @@ def test_best_placed_sees_the_first_places_where_the_likeliest_sees_all_of_them(
     np.put_along_axis(first, target[:, :2], np.float32(3), axis=1)
     lists = Shortlists.of([first, second], truth([[] for _ in target], target.tolist()), 100, False, 0, rng)
     weigh = {"likelihood": likeliest, "ndcg": best_placed}
-    reached = {aim: lists.ndcg(lists.summed(weights(lists, 1e-3)), 10) for aim, weights in weigh.items()}
+    reached = {aim: lists.ndcg_Q(lists.summed(weights(lists, 1e-3)), 10).mean() for aim, weights in weigh.items()}
     assert reached["ndcg"] > reached["likelihood"] + 0.03
     order = rng.permutation(len(lists))
-    assert cross_validated(lists, "ndcg", 1e-3, 10, order) > cross_validated(lists, "likelihood", 1e-3, 10, order) + 0.03
+    folds = np.stack([cross_validated(lists, aim, 1e-3, 10, order) for aim in ("likelihood", "ndcg")])
+    assert folds[1].mean() > folds[0].mean() + 0.03 and preferred(folds) == 1
 
 
 def test_best_placed_weights_are_scaled_to_be_likeliest() -> None:
@@ -147,3 +147,30 @@ def test_best_placed_weights_are_scaled_to_be_likeliest() -> None:
         score[held.owner_E(), held.target_E] += 1
     lists = Shortlists.of(scores, held, 40, False, 0, rng)
     assert best_placed(lists, 1e-3) == pytest.approx(likeliest(lists, 1e-3), rel=0.3)
+
+
+def test_each_query_is_judged_by_weights_that_have_not_seen_its_fold() -> None:
+    """Seven queries believe the second ranker and six the first, but whichever fold of them is held out, the others are the more."""
+    second, first, both = np.array([0, 3, 6, 9, 1, 4, 7]), np.array([10, 13, 2, 5, 8, 11]), np.array([12, 14, 15])
+    scores = np.zeros((2, 16, 2), np.float32)
+    scores[0, :, 0], scores[1, :, 0] = np.where(np.isin(np.arange(16), second), -1, 1), np.where(np.isin(np.arange(16), first), -1, 1)
+    lists = Shortlists.of(list(scores), truth([[]] * 16, [[0]] * 16), 2, False, 0, np.random.default_rng(0))
+    reached = cross_validated(lists, "likelihood", 1e-3, 10, np.concatenate([second, first, both]))
+    assert reached == pytest.approx(np.where(np.isin(np.arange(16), both), 1, 1 / np.log2(3)))
+    assert lists.ndcg_Q(lists.summed(likeliest(lists, 1e-3)), 10)[second] == pytest.approx(1), "weights that have seen them all know better"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "taken"),
+    [
+        ([[0.3, 0.1, 0.1, -0.1]], 1),  # 0.1 on average, of which a standard error is 0.163 / 2
+        ([[0.3, 0.1, -0.1, -0.1]], 0),  # 0.05, and 0.191 / 2
+        ([[0.0, 0.0, 0.0, 0.0]], 0),
+        ([[0.3, 0.1, 0.1, -0.1], [0.2, 0.2, 0.2, 0.2]], 2),
+        ([[0.9, 0.5, -0.1, -0.5], [0.1, 0.1, 0.1, 0.1]], 2),  # 0.2 on average, and 0.622 / 2: the lesser gain is the surer
+        ([[-0.1, -0.1, -0.1, -0.1]], 0),
+    ],
+)
+def test_a_way_is_left_for_another_that_is_better_by_more_than_a_standard_error(ahead: list[list[float]], taken: int) -> None:
+    first = np.array([0.5, 0.0, 1.0, 0.5])
+    assert preferred(first + np.array([[0.0] * 4, *ahead])) == taken

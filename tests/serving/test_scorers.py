@@ -13,6 +13,7 @@ import pytest
 from genre.component import build
 from genre.publishing.assembling import write_search
 from genre.rankers import Ranker
+from genre.rankers.blend import BlendRanker
 from genre.rankers.deep import DeepRanker
 from genre.serving.scorers import BUILTINS, Query, load_scorer
 from genre.serving.scorers.recency import recency_L
@@ -82,16 +83,25 @@ def test_scores_are_the_ranker_s(name: str, settings: dict[str, object], added: 
 
 
 @pytest.mark.parametrize("scaling", ["shared", "query"])
-def test_a_blend_adds_up_its_members(scaling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("added", [0, 3])
+def test_a_blend_adds_up_its_members(scaling: str, added: int, tmp_path: Path) -> None:
     weights = {"transitions": 0.7, "content": 1.3, "ease": 0.0, "sequential": 0.4}
     ranker = fitted("blend", {"of": list(weights), "weights": weights, "scaling": scaling}, tmp_path)
     scorer = load_scorer(tmp_path / "saved")
     assert len(list(scorer.leaves())) == 3  # a member without weight is not even loaded
+    if added:
+        assert isinstance(ranker, BlendRanker)
+        content = np.random.default_rng(1).normal(size=(added, CONTENT_DIM)).astype(np.float32)
+        for known in ranker.leaves():
+            known.extend(content if known.config.encoders() else None, added)
+        for leaf in scorer.leaves():
+            leaf.extend(content if leaf.encoders() else None, added)
+    n = N_ITEMS + added
     for items, times in HISTORIES:
         want = ranker.score(Histories.of([items], [times]))[0]
-        reading = scorer.read(Query(np.array(items, np.int64), np.array(times), 0.0), N_ITEMS)
+        reading = scorer.read(Query(np.array(items, np.int64), np.array(times), 0.0), n)
         np.testing.assert_allclose(reading.all(), want, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(reading.at(np.array([4, 11])), want[[4, 11]], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(reading.at(np.array([4, n - 1])), want[[4, n - 1]], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("added", [0, 3])
@@ -106,14 +116,12 @@ def test_a_deep_ranker_needs_no_torch_for_its_scores(added: int, tmp_path: Path)
             each.extend(content if each.config.encoders() else None, added)
         for leaf in scorer.leaves():
             leaf.extend(content if leaf.encoders() else None, added)
+    now = 1e9 + 86_400.0 * 3  # after all that was counted
     for items, times in HISTORIES:
-        for now in (1e9, 1e9 + 86_400.0 * 3):
-            query = Query(np.array(items, np.int64), np.array(times), now)
-            want = ranker.score(replace(Histories.of([items], [times]), now_B=np.array([now])))[0]
-            reading = scorer.read(query, N_ITEMS + added)
-            if now > 1e9 + 1000:  # what serving counts is what is known now
-                np.testing.assert_allclose(reading.all(), want, rtol=1e-4, atol=1e-5)
-                np.testing.assert_allclose(reading.at(np.array([4, 11])), want[[4, 11]], rtol=1e-4, atol=1e-5)
+        want = ranker.score(replace(Histories.of([items], [times]), now_B=np.array([now])))[0]
+        reading = scorer.read(Query(np.array(items, np.int64), np.array(times), now), N_ITEMS + added)
+        np.testing.assert_allclose(reading.all(), want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(reading.at(np.array([4, 11])), want[[4, 11]], rtol=1e-4, atol=1e-5)
 
 
 def test_a_served_deep_ranker_goes_on_counting(tmp_path: Path) -> None:

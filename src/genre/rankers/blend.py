@@ -1,11 +1,11 @@
 """Blend: a weighted sum of other rankers' scores, the weights learnt on held-out queries."""
 
-# B queries, N items, M members, E candidates of a batch one after another, Q held-out queries, C candidates of each (padded)
+# B queries, N items, M members, P patterns of who knows an item, Q held-out queries, C items that all know, of all queries
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,29 +17,30 @@ from genre.component import Arrays
 from genre.progress import track
 from genre.rankers import Ranker
 from genre.rankers.shortlists import Shortlists
-from genre.rankers.weighing import WAYS, Aim, cross_validated
-from genre.standing_in import weights_by_item
-from genre.types import Bools, GroundTruth, Histories, Training
+from genre.rankers.weighing import WAYS, Aim, cross_validated, preferred
+from genre.standing_in import standing_in
+from genre.types import Bools, Floats, GroundTruth, Histories, Training
 
 log = logging.getLogger(__name__)
 
 CELLS_AT_ONCE = 1 << 26
 """Scores (4 bytes each) held at a time while the members score the held-out queries."""
 SCALE_QUERIES = 1000
-"""Training histories on which the members' scales are measured."""
+"""Training histories on which the members' scales, and how much they agree, are measured."""
 FEW_QUERIES = 20
 """With fewer held-out queries than this, nothing is chosen by cross-validation."""
 
 
 class BlendRanker(Ranker):
-    """Adds up its members' scores, each in units of its own spread, by weights under which the validation targets are likeliest, or
-    best placed.
+    """Adds up its members' scores, each above its mean for the query and in units of its spread, by weights under which the validation
+    targets are likeliest, or best placed.
 
     One number a member is learnt, and no more, so that it holds beyond the queries it was learnt on. Weights that one run has `chosen`
     can be given to the next, which may then train on everything.
 
     A member that does not know an item (see Ranker.known) is taken to say what it says, on average, of items of which the others say
-    the same: an item nobody touched stands where its content puts it, not last.
+    the same, as far as it tells items apart for this query: an item nobody touched stands where its content puts it, neither last nor
+    first.
     """
 
     class Config(Ranker.Config):
@@ -50,10 +51,10 @@ class BlendRanker(Ranker):
         """A weight for every member, for example those that an earlier run learnt; None learns them on the validation queries."""
         scaling: Literal["auto", "shared", "query"] = "auto"
         """Spread of a member's scores: one number for all queries, so that a member which knows little of a user says little,
-        or each query's own; auto takes what does better in cross-validation (and shared where weights are given)."""
+        or each query's own; auto takes each query's own unless shared does better in cross-validation, by more than its standard error."""
         aim: Literal["auto", "likelihood", "ndcg"] = "auto"
         """What the weights are best for: the likelihood of the targets, or a smooth NDCG of them, which is better where a query has many;
-        auto takes what does better in cross-validation."""
+        auto takes the likelihood unless NDCG does better in cross-validation, by more than its standard error."""
         k: PositiveInt = 10
         """Cut-off of the NDCG by which scaling and aim are chosen."""
         l2: NonNegativeFloat = 1e-3
@@ -101,13 +102,13 @@ class BlendRanker(Ranker):
         rng = np.random.default_rng(training.seed)
         self.members = {name: training.members[name] for name in config.of}
         histories = training.histories.take(np.sort(rng.permutation(len(training.histories))[:SCALE_QUERIES]))
-        self.centre_M, self.scale_M = spreads(self.members.values(), histories, training.n_items)
-        self.by_query = config.scaling == "query"
+        self.scale_M = spreads(self.members.values(), histories, training.n_items)
+        self.covariance_MM = self._covariance(histories, training.n_items)
+        self.by_query = config.scaling != "shared"
         if config.weights is not None:
             self.weight_M = np.array([config.weights[name] for name in config.of], np.float64)
         elif training.validation is not None:
             self._learn(training.validation, training.repeats, training.n_items, rng)
-        self.covariance_MM = self._covariance(histories, training.n_items)
 
     def chosen(self) -> dict[str, Any]:
         """The weights and the scaling: with them in the config, fitting needs no validation."""
@@ -127,12 +128,14 @@ class BlendRanker(Ranker):
         asked = np.flatnonzero(self.weight_M)
         members = [list(self.members.values())[i] for i in asked]
         known_MN = np.stack(np.broadcast_arrays(*map(known, members)))
-        weight_MN = weights_by_item(self.weight_M[asked], self.covariance_MM[np.ix_(asked, asked)], known_MN)
+        share_PMM, pattern_N = standing_in(self.covariance_MM[np.ix_(asked, asked)], known_MN)
+        parts = [standardised(member.score(queries)) for member in members]
+        weight_MB = self.weight_M[asked][:, None] * (1 if self.by_query else units(parts, self.scale_M[asked]))
+        weight_MBP = np.einsum("pms,sb->mbp", share_PMM, weight_MB).astype(np.float32)
         total_BN: npt.NDArray[np.float32] | None = None
-        for i, member, weight_N in zip(asked, members, weight_MN, strict=True):
-            part_BN = scaled(member.score(queries), self.centre_M[i], self.scale_M[i], self.by_query)
-            part_BN *= weight_N
-            total_BN = part_BN if total_BN is None else total_BN + part_BN
+        for (part_BN, _), weight_BP in zip(parts, weight_MBP, strict=True):
+            part_BN *= weight_BP[:, pattern_N]
+            total_BN = part_BN if total_BN is None else np.add(total_BN, part_BN, out=total_BN)
         assert total_BN is not None  # some weight is above 0
         return total_BN
 
@@ -156,16 +159,15 @@ class BlendRanker(Ranker):
             leaf.extend(None, m)
 
     def state(self) -> Arrays:
-        """Weights, scales and which scaling."""
+        """Weights, scales, covariance and which scaling."""
         return {
-            "weight_M": self.weight_M, "centre_M": self.centre_M, "scale_M": self.scale_M, "covariance_MM": self.covariance_MM,
+            "weight_M": self.weight_M, "scale_M": self.scale_M, "covariance_MM": self.covariance_MM,
             "by_query": np.array([self.by_query], np.uint8),
         }  # fmt: skip
 
     def restore(self, state: Arrays) -> None:
         """Take them back."""
-        self.weight_M, self.centre_M, self.scale_M = state["weight_M"], state["centre_M"], state["scale_M"]
-        self.covariance_MM = state["covariance_MM"]
+        self.weight_M, self.scale_M, self.covariance_MM = state["weight_M"], state["scale_M"], state["covariance_MM"]
         self.by_query = bool(state["by_query"][0])
 
     def save(self, folder: Path) -> None:
@@ -180,51 +182,43 @@ class BlendRanker(Ranker):
         self.members = {name: Ranker.load(folder / "members" / name) for name in self.config.of}
 
     def _covariance(self, queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
-        """Of the members' scaled scores, over the items that all of them know, shape (M, M)."""
+        """Of the members' standardised scores, over the items that all of them know, shape (M, M)."""
         members = list(self.members.values())
         known_N = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*map(known, members))), n_items)
-        total_MM, cells = np.zeros((len(members), len(members))), 0
+        total_MM = np.zeros((len(members), len(members)))
         for batch in queries.batches(batch_size(n_items, len(members))):
-            parts = [
-                scaled(member.score(batch), centre, scale, self.by_query)[:, known_N].ravel()
-                for member, centre, scale in zip(members, self.centre_M, self.scale_M, strict=True)
-            ]
-            part_MC = np.stack(parts)
+            part_MC = np.stack([standardised(member.score(batch))[0][:, known_N].ravel() for member in members])
             total_MM += part_MC @ part_MC.T
-            cells += part_MC.shape[1]
-        return total_MM / max(cells, 1)
+        return total_MM / max(len(queries) * int(known_N.sum()), 1)
 
     def _learn(self, validation: GroundTruth, repeats: bool, n_items: int, rng: np.random.Generator) -> None:
         """Choose the scaling and the aim, then the weights, on a sample of the validation queries."""
         config = self.config
         truth = validation.take(np.sort(rng.permutation(len(validation))[: config.validation_users]))
         few = len(truth) < FEW_QUERIES
-        scalings = [config.scaling == "query"] if config.scaling != "auto" or few else [False, True]
+        scalings = [self.by_query] if config.scaling != "auto" or few else [True, False]
         aims: list[Aim] = [config.aim] if config.aim != "auto" else ["likelihood"] if few else ["likelihood", "ndcg"]
-        found: dict[bool, list[Shortlists]] = {by_query: [] for by_query in scalings}
+        found, unit_MB = [], []
         size = batch_size(n_items, len(self.members))
         for start in track(range(0, len(truth), size), "scoring validation queries"):
             batch = truth.take(slice(start, start + size))
-            score_MBN = [member.score(batch.queries) for member in self.members.values()]
-            for by_query in scalings:
-                parts = [
-                    scaled(score_BN, centre, scale, by_query)
-                    for score_BN, centre, scale in zip(score_MBN, self.centre_M, self.scale_M, strict=True)
-                ]
-                found[by_query].append(Shortlists.of(parts, batch, config.shortlist, repeats, config.others, rng))
-        joined = {by_query: Shortlists.joined(parts) for by_query, parts in found.items()}
+            parts = [standardised(member.score(batch.queries)) for member in self.members.values()]
+            found.append(Shortlists.of([part_BN for part_BN, _ in parts], batch, config.shortlist, repeats, config.others, rng))
+            unit_MB.append(units(parts, self.scale_M))
+        joined = Shortlists.joined(found)
+        lists = {by_query: joined if by_query else joined.times(np.concatenate(unit_MB, axis=1)) for by_query in scalings}
         ways = [(by_query, aim) for by_query in scalings for aim in aims]
-        reached = dict.fromkeys(ways, 0.0)
+        (self.by_query, aim), compared = ways[0], "nothing to choose from"
         if len(ways) > 1:
             order_Q = rng.permutation(len(truth))
-            for by_query, aim in track(ways, "weighing"):
-                reached[by_query, aim] = cross_validated(joined[by_query], aim, config.l2, config.k, order_Q)
-        self.by_query, aim = max(ways, key=reached.__getitem__)
-        self.weight_M = WAYS[aim](joined[self.by_query], config.l2)
+            reached_WQ = np.stack(
+                [cross_validated(lists[by_query], aim, config.l2, config.k, order_Q) for by_query, aim in track(ways, "weighing")]
+            )
+            self.by_query, aim = ways[preferred(reached_WQ)]
+            compared = ", ".join(f"{told(*way)} {value:.4f}" for way, value in zip(ways, reached_WQ.mean(axis=1), strict=True))
+        self.weight_M = WAYS[aim](lists[self.by_query], config.l2)
         weights = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(config.of, self.weight_M, strict=True))
-        told = {way: f"{way[1]}, {'own' if way[0] else 'shared'} scales" for way in ways}
-        compared = ", ".join(f"{told[way]} {value:.4f}" for way, value in reached.items()) if len(ways) > 1 else "nothing to choose from"
-        log.info("blend: weights %s by %s (cross-validated NDCG@%d: %s)", weights, told[self.by_query, aim], config.k, compared)
+        log.info("blend: weights %s by %s (cross-validated NDCG@%d: %s)", weights, told(self.by_query, aim), config.k, compared)
 
 
 def known(ranker: Ranker) -> Bools:
@@ -233,29 +227,29 @@ def known(ranker: Ranker) -> Bools:
     return np.ones(1, bool) if known_N is None else known_N
 
 
-def scaled(score_BN: npt.NDArray[np.float32], centre: float, scale: float, by_query: bool) -> npt.NDArray[np.float32]:
-    """Scores above their mean, in units of their spread: each query's own, or one centre and one scale for all queries."""
-    if not by_query:
-        return (score_BN - np.float32(centre)) / np.float32(scale)
-    spread_B1 = np.std(score_BN, axis=1, keepdims=True)
+def standardised(score_BN: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Each query's scores above their mean in units of their spread, shape (B, N), and that spread, shape (B,); 0 where it is 0."""
+    spread_B: npt.NDArray[np.float32] = np.std(score_BN, axis=1)
     centred_BN: npt.NDArray[np.float32] = score_BN - score_BN.mean(axis=1, keepdims=True)
-    centred_BN /= np.where(spread_B1 > 0, spread_B1, 1)
-    return centred_BN
+    centred_BN /= np.where(spread_B > 0, spread_B, 1)[:, None]
+    return centred_BN, spread_B
 
 
-def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation of each ranker's scores over the catalogue, averaged over queries; 1 where it never tells items apart."""
+def units(parts: Sequence[tuple[Floats, Floats]], scale_M: Floats) -> npt.NDArray[np.float64]:
+    """How far each member tells items apart for each query, beside how far it does for all of them, shape (M, B)."""
+    return np.stack([spread_B for _, spread_B in parts]) / scale_M[:, None]
+
+
+def spreads(members: Iterable[Ranker], queries: Histories, n_items: int) -> npt.NDArray[np.float64]:
+    """Each ranker's standard deviation over the catalogue, averaged over queries, shape (M,); 1 where it never tells items apart."""
     batches = list(queries.batches(batch_size(n_items, 1)))
+    spread_M = np.array([sum(float(member.score(batch).std(axis=1).sum()) for batch in batches) for member in members])
+    return np.where(spread_M > 0, spread_M / max(len(queries), 1), 1.0)
 
-    def total(member: Ranker) -> npt.NDArray[np.float64]:
-        found = np.zeros(2)
-        for batch in batches:
-            score_BN = member.score(batch)
-            found += score_BN.mean(axis=1).sum(), score_BN.std(axis=1).sum()
-        return found
 
-    mean_M, spread_M = np.array([total(member) for member in members]).T / max(len(queries), 1)
-    return mean_M, np.where(spread_M > 0, spread_M, 1.0)
+def told(by_query: bool, aim: Aim) -> str:
+    """A way of weighing in words."""
+    return f"{aim}, {'own' if by_query else 'shared'} scales"
 
 
 def batch_size(n_items: int, members: int) -> int:

@@ -240,7 +240,7 @@ class DeepRanker(Ranker):
 
     def _scales(self, asked: Mapping[str, Ranker], histories: Histories, training: Training) -> Floats:
         rows = np.sort(np.random.default_rng(training.seed).permutation(len(histories))[:SCALE_QUERIES])
-        return spreads(asked.values(), histories.take(rows), training.n_items)[1]
+        return spreads(asked.values(), histories.take(rows), training.n_items)
 
     def _learn(self, learnt: Lists, held: Lists, folder: Path, seed: int, by_likelihood: bool) -> None:
         """Train on some lists; choose the epoch and calibrate on others."""

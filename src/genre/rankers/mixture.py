@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from genre.component import Arrays
+from genre.rankers.blend import standardised
 from genre.rankers.calibration import Platt
 from genre.types import Floats, Ints
 
@@ -86,12 +88,11 @@ class Mixture:
         return outcome
 
 
-def placed(score_MBN: Floats | list[Rows], item_E: Ints, offsets: Ints, value_E: Floats) -> Rows:
+def placed(score_MBN: Sequence[Rows], item_E: Ints, offsets: Ints, value_E: Floats) -> Rows:
     """Scores of the whole catalogue, shape (B, N): candidates by their value; all others below them, in the order of the summed scores."""
     below_BN = np.zeros(score_MBN[0].shape, np.float32)
     for score_BN in score_MBN:
-        spread_B1 = np.std(score_BN, axis=1, keepdims=True)
-        below_BN += (score_BN - score_BN.mean(axis=1, keepdims=True)) / np.where(spread_B1 > 0, spread_B1, 1)
+        below_BN += standardised(score_BN)[0]
     owner_E = np.repeat(np.arange(len(below_BN)), np.diff(offsets))
     lowest_B = np.zeros(len(below_BN))
     np.minimum.at(lowest_B, owner_E, value_E)

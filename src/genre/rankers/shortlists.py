@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -95,9 +95,13 @@ class Shortlists:
             total_QC += np.float32(weight) * score_QC
         return total_QC
 
-    def ndcg(self, score_QC: Floats, k: int) -> float:
-        """Mean NDCG at k of the queries when the candidates are ordered by these scores."""
-        return mean_ndcg(score_QC, self.target_QC, self.relevant_Q, k)
+    def times(self, factor_MQ: Floats) -> Shortlists:
+        """The same candidates, each ranker's scores for a query multiplied by a factor."""
+        return replace(self, score_MQC=self.score_MQC * factor_MQ[:, :, None].astype(np.float32))
+
+    def ndcg_Q(self, score_QC: Floats, k: int) -> npt.NDArray[np.float64]:
+        """NDCG at k of each query when the candidates are ordered by these scores."""
+        return ndcg_Q(score_QC, self.target_QC, self.relevant_Q, k)
 
 
 def draw(from_BN: Bools, n: int, rng: np.random.Generator) -> Bools:
@@ -109,8 +113,8 @@ def draw(from_BN: Bools, n: int, rng: np.random.Generator) -> Bools:
     return from_BN & (noise_BN <= nth_B1)
 
 
-def mean_ndcg(score_QC: Floats, target_QC: Bools, relevant_Q: Ints, k: int) -> float:
-    """NDCG at k (Järvelin and Kekäläinen, 2002) averaged over the queries; ties are broken against the target."""
+def ndcg_Q(score_QC: Floats, target_QC: Bools, relevant_Q: Ints, k: int) -> npt.NDArray[np.float64]:
+    """NDCG at k of each query (Järvelin and Kekäläinen, 2002); ties are broken against the target."""
     if score_QC.shape != target_QC.shape or len(relevant_Q) != len(score_QC):
         raise ValueError(f"shapes do not fit: scores {score_QC.shape}, targets {target_QC.shape}, relevant {relevant_Q.shape}")
     width = score_QC.shape[1]
@@ -121,4 +125,4 @@ def mean_ndcg(score_QC: Floats, target_QC: Bools, relevant_Q: Ints, k: int) -> f
     query_T, slot_T = np.nonzero(target_QC & (score_QC >= kth_Q[:, None]))
     rank_T = (score_QC[query_T] >= score_QC[query_T, slot_T][:, None]).sum(axis=1) - 1
     gain_T = np.where(rank_T < k, discount_k[np.minimum(rank_T, k - 1)], 0.0)
-    return float((np.bincount(query_T, gain_T, len(score_QC)) / ideal_Q).mean())
+    return np.asarray(np.bincount(query_T, gain_T, len(score_QC)) / ideal_Q, np.float64)

@@ -1,6 +1,6 @@
 """Weights for a sum of rankers' scores: what people did next is likeliest, or best placed."""
 
-# M rankers, Q held-out queries, C candidates of a query (padded), T targets of all queries
+# M rankers, W ways of weighing them, Q held-out queries, C candidates of a query (padded), T targets of all queries
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ SHARPEST = 150.0
 STEPS = 60
 """Of the search for the best placed."""
 TARGETS_AT_ONCE = 4096
+FOLDS = 5
+"""Parts of the held-out queries, each judged by weights found on the others."""
 
 Aim = Literal["likelihood", "ndcg"]
 
@@ -104,7 +106,22 @@ def best_placed(shortlists: Shortlists, l2: float) -> npt.NDArray[np.float64]:
 WAYS: dict[Aim, Callable[[Shortlists, float], npt.NDArray[np.float64]]] = {"likelihood": likeliest, "ndcg": best_placed}
 
 
-def cross_validated(shortlists: Shortlists, aim: Aim, l2: float, k: int, order_Q: Ints) -> float:
-    """NDCG at k on each half of the queries, in some order, under the weights found on the other, averaged."""
-    halves = [shortlists.take(rows) for rows in np.array_split(order_Q, 2)]
-    return float(np.mean([held.ndcg(held.summed(WAYS[aim](seen, l2)), k) for seen, held in (halves, halves[::-1])]))
+def cross_validated(shortlists: Shortlists, aim: Aim, l2: float, k: int, order_Q: Ints) -> npt.NDArray[np.float64]:
+    """NDCG at k of each query, shape (Q,), under the weights found without its fold; the folds cut the queries in the order given."""
+    ndcg_Q = np.zeros(len(shortlists))
+    for fold in np.array_split(order_Q, FOLDS):
+        held, seen = shortlists.take(fold), shortlists.take(np.setdiff1d(order_Q, fold))
+        ndcg_Q[fold] = held.ndcg_Q(held.summed(WAYS[aim](seen, l2)), k)
+    return ndcg_Q
+
+
+def preferred(reached_WQ: Floats) -> int:
+    """The first of several ways, unless others reach more by more than a standard error: then the best of those.
+
+    The error is that of the mean paired difference to the first over the queries, so that chance alone rarely decides against the first
+    (the one-standard-error rule: Breiman, Friedman, Olshen and Stone, 1984).
+    """
+    ahead_WQ = reached_WQ - reached_WQ[0]
+    mean_W = ahead_WQ.mean(axis=1)
+    error_W = ahead_WQ.std(axis=1, ddof=1) / np.sqrt(ahead_WQ.shape[1])
+    return int(np.argmax(np.where(mean_W > error_W, mean_W, 0.0)))
