@@ -16,6 +16,8 @@ from genre.rankers import Ranker
 from genre.rankers.blend import BlendRanker
 from genre.rankers.deep import DeepRanker
 from genre.serving.scorers import BUILTINS, Query, load_scorer
+from genre.serving.scorers.blend import BlendScorer
+from genre.serving.scorers.deep import DeepScorer
 from genre.serving.scorers.recency import recency_L
 from genre.testing import CONTENT_DIM, N_ITEMS
 from genre.types import Histories, Training
@@ -137,6 +139,18 @@ def test_a_served_deep_ranker_goes_on_counting(tmp_path: Path) -> None:
     want = ranker.score(query.history())[0]
     assert not np.allclose(before, want, atol=1e-4)
     np.testing.assert_allclose(scorer.read(query, N_ITEMS).all(), want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_blend_hands_on_what_its_deep_member_counts(tmp_path: Path) -> None:
+    fitted("deep", SETTINGS["deep"], tmp_path)
+    deep = load_scorer(tmp_path / "saved")
+    assert isinstance(deep, DeepScorer)
+    one = {"weight_M": np.ones(1), "scale_M": np.ones(1), "covariance_MM": np.eye(1), "by_query": np.zeros(1, np.uint8)}
+    blend = BlendScorer({"use": "blend", "of": ["deep"]}, [deep], one)
+    assert blend.counts() == {"touched"}
+    before = deep.features.counters["touched"].total
+    blend.observe("touched", np.array([3]), 1e9)
+    assert deep.features.counters["touched"].total == before + 1
 
 
 def test_changed_content_changes_the_scores_and_not_the_file(tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ class BlendScorer(Scorer):
         for member in self.members:
             yield from member.leaves()
 
+    def counts(self) -> frozenset[str]:
+        """See Scorer.counts."""
+        return frozenset[str]().union(*(member.counts() for member in self.members))
+
+    def observe(self, what: str, item_idx_K: Ints, when: float) -> None:
+        """See Scorer.observe."""
+        for member in self.members:
+            member.observe(what, item_idx_K, when)
+
     def read(self, query: Query, n: int) -> Reading:
         """See Scorer.read."""
         return BlendReading([member.read(query, n) for member in self.members], self.weight_M, self.scale_M, self.speakers(n), n)
