@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_a_blend_hands_on_what_its_deep_member_counts(tmp_path: Path) -> None:
     fitted("deep", SETTINGS["deep"], tmp_path)
     deep = load_scorer(tmp_path / "saved")
     assert isinstance(deep, DeepScorer)
-    one = {"weight_M": np.ones(1), "scale_M": np.ones(1), "covariance_MM": np.eye(1), "by_query": np.zeros(1, np.uint8)}
+    one: dict[str, Any] = {"weight_M": np.ones(1), "scale_M": np.ones(1), "covariance_MM": np.eye(1), "by_query": np.zeros(1, np.uint8)}
     blend = BlendScorer({"use": "blend", "of": ["deep"]}, [deep], one)
     assert blend.counts() == {"touched"}
     before = deep.features.counters["touched"].total
