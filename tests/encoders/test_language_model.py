@@ -86,13 +86,13 @@ def test_a_decoder_model_whose_tokenizer_cannot_pad_conforms(llama: Path, settin
 
 def test_the_mean_is_over_a_texts_own_tokens_whatever_the_batch(bert: Path) -> None:
     vectors = encoder_of(bert).encode(frame("red nail polish", "blue", "the the the the the the red"))
-    assert vectors[0] == pytest.approx(states(bert, [2, 4, 6, 7, 3]).mean(0), abs=1e-6)
-    assert vectors[1] == pytest.approx(states(bert, [2, 5, 3]).mean(0), abs=1e-6)
+    assert vectors[0] == pytest.approx(states(bert, [2, 4, 6, 7, 3]).mean(0), abs=1e-5)
+    assert vectors[1] == pytest.approx(states(bert, [2, 5, 3]).mean(0), abs=1e-5)
 
 
 def test_first_and_last_token_can_stand_for_a_text(bert: Path) -> None:
     texts = frame("red nail polish", "the the the the the the red")
-    assert encoder_of(bert, pooling="cls").encode(texts)[0] == pytest.approx(states(bert, [2, 4, 6, 7, 3])[0], abs=1e-6)
+    assert encoder_of(bert, pooling="cls").encode(texts)[0] == pytest.approx(states(bert, [2, 4, 6, 7, 3])[0], abs=1e-5)
     assert encoder_of(bert, pooling="last").encode(texts)[0] == pytest.approx(states(bert, [2, 4, 6, 7, 3])[-1], abs=1e-5)
 
 
