@@ -19,6 +19,7 @@ from genre.serving.live import Arm, Live, models_of
 from genre.serving.observability import ERRORS, LOADS, MODEL, STORE_UP, WAITING, log
 from genre.serving.settings import ServeSettings, open_store
 from genre.serving.shadowing import Shadowing
+from genre.serving.shelf import register_all
 from genre.serving.shown import ShownLists
 from genre.serving.store import assignments, events, experiments, exposures, keys, registry
 from genre.serving.store.database import Unavailable
@@ -131,6 +132,14 @@ class Project:
             Unavailable: nothing was written.
         """
         return await asyncio.wrap_future(self.writer.submit(work))
+
+    async def stocktake(self, actor: str) -> None:
+        """Make bundles known that were published beside this server.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        await self.write(lambda connection: register_all(connection, self.run, actor))
 
     async def change(self, work: Callable[[sa.Connection], T]) -> T:
         """Change the catalogue; it is on the disk, and this worker's engine has heard of it, when this returns.
