@@ -17,6 +17,7 @@ import polars as pl
 
 from genre.bundle import mapped
 from genre.component import resolve
+from genre.data.enriched import with_text
 from genre.data.text import fields, render
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
@@ -67,16 +68,22 @@ class Encoding:
     Attributes:
         items: the catalogue's vectors at length 1.
         encoder: None where serving cannot run it.
+        template: by which it reads an item, where that is another one than the bundle's.
     """
 
-    def __init__(self, name: str, items: DotItems, encoder: Encodes | None, transform: Transform) -> None:
-        self.name, self.items, self.encoder, self.transform = name, items, encoder, transform
+    def __init__(self, name: str, items: DotItems, encoder: Encodes | None, transform: Transform, template: str | None) -> None:
+        self.name, self.items, self.encoder, self.transform, self.template = name, items, encoder, transform, template
 
     @classmethod
     def load(cls, name: str, folder: Path) -> Encoding:
         """From a bundle's encoders/NAME."""
         items = DotItems.load(mapped(folder / "unit.safetensors")["vector_ND"], folder)
-        return cls(name, items, _load_encoder(folder / "encoder"), Transform.load(folder))
+        settings = json.loads((folder / "encoder" / "component.json").read_text())
+        return cls(name, items, _load_encoder(folder / "encoder"), Transform.load(folder), settings.get("text"))
+
+    def encode_items(self, items: pl.DataFrame) -> Vectors:
+        """Vectors of items, by what this encoder reads of them; see `encode`."""
+        return self.encode(items if self.template is None else with_text(items, self.template))
 
     def encode(self, items: pl.DataFrame) -> Vectors:
         """Vectors as rankers read them, shape (M, D); zero where an item says nothing, or this encoder cannot be run."""
@@ -117,7 +124,7 @@ class Encodings:
 
     def encode(self, items: pl.DataFrame) -> dict[str, Vectors]:
         """Every encoder's vectors."""
-        return {name: encoding.encode(items) for name, encoding in self.by_name.items()}
+        return {name: encoding.encode_items(items) for name, encoding in self.by_name.items()}
 
     def append(self, vectors: Mapping[str, Vectors]) -> None:
         """New items' vectors."""
