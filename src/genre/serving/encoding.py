@@ -23,6 +23,7 @@ from genre.encoders import Encoder
 from genre.encoders.text import texts_of
 from genre.encoders.tfidf import terms_of
 from genre.encoders.transform import Transform
+from genre.llm.onnx_encoder import EXPORTED, OnnxEncoder
 from genre.serving.growing import Rows
 from genre.serving.scorers.combined import Mean
 from genre.serving.scorers.dot import DotItems, DotReading
@@ -31,7 +32,7 @@ from genre.vectors import unit
 log = logging.getLogger(__name__)
 
 NEEDS_TORCH = ("language_model",)
-"""Encoders that serving cannot run: an item added later has no vector of theirs."""
+"""Encoders that serving runs in the form in which they were exported; without it an item added later has no vector of theirs."""
 Vectors = npt.NDArray[np.float32]
 
 
@@ -60,6 +61,17 @@ class TfidfTerms:
                 weights = (1.0 + np.log(np.fromiter(counts.values(), np.float32))) * self.idf_V[terms]
                 vector_MD[row] = (weights / np.linalg.norm(weights)) @ self.directions_VD[terms]
         return vector_MD
+
+
+class Exported:
+    """A language model as publishing exported it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = OnnxEncoder(folder)
+
+    def encode(self, items: pl.DataFrame) -> Vectors:
+        """See Encodes.encode."""
+        return self._model.encode(texts_of(items))
 
 
 class Encoding:
@@ -150,11 +162,13 @@ def _load_encoder(folder: Path) -> Encodes | None:
     use = str(config["use"]).replace("-", "_")
     if use == "tfidf":
         return TfidfTerms(config, mapped(folder / "state.safetensors"))
-    if use in NEEDS_TORCH:
-        return None
+    encoder: Encodes
     try:
-        resolve(use, Encoder)
-        encoder = Encoder.load(folder)
+        if use in NEEDS_TORCH:
+            encoder = Exported(folder.parent / EXPORTED)
+        else:
+            resolve(use, Encoder)
+            encoder = Encoder.load(folder)
         encoder.encode(pl.DataFrame({"text": ["a"]}, schema={"text": pl.String}))
     except (ValueError, ImportError, FileNotFoundError) as error:
         log.warning("encoder %s cannot be run here, so items added later have no vector of it: %s", use, error)
