@@ -142,7 +142,7 @@ def own_files(settings: Any) -> tuple[Path, ...]:
 
 
 EXTRAS = {
-    "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "llm",
+    "torch": "train", "tensorboard": "train", "scipy": "train", "sklearn": "train", "transformers": "llm", "tokenizers": "text",
     "fastapi": "serve", "uvicorn": "serve", "orjson": "serve", "sqlalchemy": "serve", "alembic": "serve", "structlog": "serve",
     "prometheus_client": "serve", "httpx": "serve", "psycopg": "postgres",
     "gymnasium": "simulate",

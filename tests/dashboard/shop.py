@@ -39,12 +39,13 @@ class Stock:
     lists: int = 400
     days: float = 1.0
     hostile: bool = True
+    deadline_ms: float = 200.0
 
     @property
     def surfaces(self) -> dict[str, Any]:
         return {
-            "home": {"policy": {"use": "plackett_luce", "temperature": 0.5}, "rules": self.rules},
-            "detail": {"sources": ["similar", "model"], "policy": {"use": "epsilon", "epsilon": 0.2}},
+            "home": {"policy": {"use": "plackett_luce", "temperature": 0.5}, "rules": self.rules, "deadline_ms": self.deadline_ms},
+            "detail": {"sources": ["similar", "model"], "policy": {"use": "epsilon", "epsilon": 0.2}, "deadline_ms": self.deadline_ms},
         }
 
 
@@ -56,6 +57,7 @@ GOODS = Stock(
     ),
     anchor="005",
     users=tuple(f"{user:04d}" for user in range(60)),
+    deadline_ms=60_000.0,  # the machine that runs the tests may stand still for a while
 )
 """Of the synthetic world."""
 FILMS = Stock(

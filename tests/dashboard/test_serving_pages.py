@@ -272,8 +272,8 @@ def test_an_experiment_that_is_none_says_why(admin: Visitor) -> None:
 
 def test_an_experiment_is_written_down_started_and_stopped(admin: Visitor) -> None:
     written = "name: x\nvariants: {a: {}, b: {serve: {model: 'MODEL'}}}\nmetrics: {c: {use: rate, event: click}}\nprimary: c"
-    admin.post("/experiments", "/experiments/define", {"definition": written.replace("MODEL", "000009")})
-    assert "there is no model" in admin.post("/experiments", "/experiments/start", {"name": "x"}).text
+    refused = admin.post("/experiments", "/experiments/define", {"definition": written.replace("MODEL", "000009")}).text
+    assert "Not done: variants.b.serve.model: there is no model" in refused
     definition = written.replace("MODEL", "000002")
     assert "x is written down" in admin.post("/experiments", "/experiments/define", {"definition": definition}).text
     page = admin.post("/experiments?name=x", "/experiments/start", {"name": "x"}).text

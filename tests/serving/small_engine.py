@@ -56,7 +56,9 @@ class SmallEngine:
         bundle = Bundle.open(folder)
         return cls(bundle.version, json.loads(bundle.path("items.json").read_text()))
 
-    def recommend(self, request: RecommendRequest, history: Sequence[PastEvent], now: float) -> tuple[RecommendResponse, Trace]:
+    def recommend(
+        self, request: RecommendRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0
+    ) -> tuple[RecommendResponse, Trace]:
         trace = self._trace(request.surface, request.user_id, request.session_id, now)
         trace.context = request.context
         seen = {event.item_id for event in history}
@@ -74,7 +76,7 @@ class SmallEngine:
         ]
         return RecommendResponse(request_id=trace.request_id, items=shown, model=self.version, policy="greedy"), trace
 
-    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
+    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0) -> tuple[RankResponse, Trace]:
         trace = self._trace(request.surface, request.user_id, request.session_id, now)
         trace.item_ids = sorted(request.items, key=lambda item: -self.seen[item])
         trace.positions = list(range(1, len(trace.item_ids) + 1))
@@ -83,8 +85,9 @@ class SmallEngine:
         return RankResponse(request_id=trace.request_id, items=ranked, model=self.version, policy="greedy"), trace
 
     def varied(self, surface: str, changes: Mapping[str, Any]) -> Self:
-        if set(changes) - {"candidates"}:
-            raise RequestError("serve", "this engine can change its candidates alone")
+        self._known(surface)
+        if others := sorted(set(changes) - {"candidates"}):
+            raise RequestError(others[0], "this engine can change its candidates alone")
         arm = copy.copy(self)
         arm.most = changes.get("candidates", self.most)
         return arm
@@ -113,6 +116,9 @@ class SmallEngine:
         return self.items.get(item_id)
 
     def _trace(self, surface: str, user_id: str | None, session_id: str | None, now: float) -> Trace:
+        self._known(surface)
+        return Trace(uuid.uuid4().hex, now, surface, unit_of(user_id, session_id), self.version, "greedy", ms={"total": 0.1})
+
+    def _known(self, surface: str) -> None:
         if surface not in ("default", "home"):
             raise RequestError("surface", f"there is no surface {surface!r}; there is default, home")
-        return Trace(uuid.uuid4().hex, now, surface, unit_of(user_id, session_id), self.version, "greedy", ms={"total": 0.1})

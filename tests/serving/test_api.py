@@ -189,9 +189,18 @@ def test_promote_and_rollback_change_who_answers_without_a_failed_request(api: T
 
 def test_a_damaged_bundle_is_not_promoted(api: TestClient, run: Path) -> None:
     (run / "models" / "000002" / "items.json").write_text("[]")
-    reply = api.post("/v1/admin/promote", json={"model": "000002"})
-    assert reply.status_code == 409
-    assert "items.json" in reply.json()["detail"]
+    for reply in (api.post("/v1/admin/promote", json={"model": "000002"}), api.put("/v1/admin/shadow", json={"model": "000002"})):
+        assert reply.status_code == 409
+        assert "items.json" in reply.json()["detail"]
+    assert api.get("/v1/admin/models").json()["roles"]["shadow"] is None
+
+
+def test_what_is_published_beside_the_server_can_be_promoted_over_http(api: TestClient, run: Path) -> None:
+    for version in ("000003", "000004"):
+        small_bundle(run, version)
+    assert api.post("/v1/admin/promote", json={"model": "000003"}).json()["current"] == "000003"
+    assert eventually(lambda: api.post("/v1/recommend", json={}).json()["model"] == "000003")
+    assert [line["model"] for line in api.get("/v1/admin/models").json()["models"]][:2] == ["000004", "000003"]
 
 
 def test_a_shadow_is_compared_and_not_shown(api: TestClient) -> None:

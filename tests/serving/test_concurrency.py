@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from patient import load_patient
 
 from genre.serving.contract import EventIn, ItemIn, PastEvent, RecommendRequest
-from genre.serving.engine import BundleEngine
 
 NOW = 1.8e9
 
 
 def test_lists_are_made_while_items_come_and_go(small_bundle: Path) -> None:
-    engine = BundleEngine.load(small_bundle)
-    default = engine.placements["default"]
-    engine.placements = {"default": replace(default, settings=default.settings.model_copy(update={"deadline_ms": 60_000.0}))}
+    engine = load_patient(small_bundle)
     stop, broken, made = threading.Event(), list[str](), [0]
 
     def read(seed: int) -> None:

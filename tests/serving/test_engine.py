@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patient import load_patient
 from pydantic import TypeAdapter
 
 from genre.recommender import Recommender
@@ -30,11 +31,7 @@ def recommender(small_run: Run) -> Recommender:
 
 @pytest.fixture
 def engine(small_bundle: Path) -> BundleEngine:
-    engine = BundleEngine.load(small_bundle)
-    default = engine.placements["default"]
-    # The machine that runs the tests may be busy.
-    engine.placements = {"default": replace(default, settings=default.settings.model_copy(update={"deadline_ms": 60_000.0}))}
-    return engine
+    return load_patient(small_bundle)
 
 
 def planned(engine: BundleEngine, plan: str) -> BundleEngine:
@@ -203,6 +200,23 @@ def test_ranking_orders_what_it_is_given(engine: BundleEngine, recommender: Reco
     assert [item.item_id for item in response.items] == [*want, "nobody's"]
     assert [item.probability for item in response.items] == [1.0] * 13  # greedy is certain
     assert trace.item_ids == [*want, "nobody's"] and trace.positions == list(range(1, 14))
+
+
+def test_a_request_that_waited_too_long_gets_what_is_popular_of_what_it_may_see(engine: BundleEngine) -> None:
+    request = RecommendRequest(user_id="0000", n=5, filter="price < 12", exclude=["004"])
+    whole, told = engine.recommend(request, [], NOW, waited=20.0)
+    assert not whole.degraded
+    assert told.ms["wait"] == 20_000 > told.ms["total"]
+    late, trace = engine.recommend(request, [], NOW, waited=61.0)
+    assert late.degraded
+    assert set(trace.degraded.values()) == {"out of time"} and {"read", "source model", "score"} <= set(trace.degraded)
+    catalogue = engine.world.catalogue
+    best = [catalogue.ids[i] for i in np.argsort(-engine.world.popular.values.first(60), kind="stable")]
+    seen = {catalogue.ids[i] for i in engine.world.snapshot.of("0000")[0]}
+    cheap = [item_id for item_id in best if (engine.item(item_id) or ItemIn(item_id="x")).attributes.get("price", 99) < 12]  # type: ignore[operator]
+    assert trace.item_ids == [item_id for item_id in cheap if item_id not in {"004", *seen}][:5]
+    ranked, trace = engine.rank(RankRequest(items=["001", "002"]), [], NOW, waited=61.0)
+    assert [item.item_id for item in ranked.items] == ["001", "002"] and ranked.degraded
 
 
 def test_a_trace_says_why(engine: BundleEngine) -> None:

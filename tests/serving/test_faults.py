@@ -18,6 +18,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from patient import LONG, load_patient
 from small_engine import SmallEngine
 from test_api import event, eventually, publish
 from test_client import free_port, wait_for
@@ -25,7 +26,6 @@ from test_client import free_port, wait_for
 from genre.serving import operating
 from genre.serving.app import create_app
 from genre.serving.backup import back_up, verify
-from genre.serving.engine import BundleEngine
 from genre.serving.settings import ServeSettings, open_store
 from genre.serving.store.schema import events, exposures
 
@@ -117,7 +117,9 @@ def mortal_postgres() -> Iterator[Any]:
 def test_while_postgres_is_away_lists_are_answered_events_refused_and_both_recover(run: Path, mortal_postgres: Any) -> None:
     url = mortal_postgres.get_uri()
     publish(run, "000001", database=url)
-    with TestClient(create_app(ServeSettings(runs=[run], database=url, follow_seconds=0.1), SmallEngine.load)) as api:
+    with TestClient(
+        create_app(ServeSettings(runs=[run], database=url, follow_seconds=0.1, patience_seconds=LONG), SmallEngine.load)
+    ) as api:
         assert api.post("/v1/events", json=[event("before", "i3")]).status_code == 200
         mortal_postgres.stop()
         reply = api.post("/v1/recommend", json={"user_id": "ann", "n": 3})
@@ -133,6 +135,26 @@ def test_while_postgres_is_away_lists_are_answered_events_refused_and_both_recov
         assert not after.json()["degraded"]
         assert "i3" not in [item["item_id"] for item in after.json()["items"]]
         assert eventually(lambda: api.get(f"/v1/requests/{reply.json()['request_id']}").status_code == 200, 20), "its exposure waited"
+
+
+def test_a_list_waits_no_longer_for_a_slow_store_than_the_patience_that_is_set(run: Path, postgres: str) -> None:
+    publish(run, "000001", database=postgres)
+    store = open_store(run, postgres)
+    settings = ServeSettings(runs=[run], database=postgres, patience_seconds=1)
+    with TestClient(create_app(settings, SmallEngine.load)) as api:
+        assert api.post("/v1/events", json=[event("1", "i3")]).status_code == 200
+        with store.engine.begin() as connection:
+            connection.execute(sa.text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))  # whoever asks now waits for ten seconds
+            began = time.monotonic()
+            late = api.post("/v1/recommend", json={"user_id": "ann", "n": 20})
+            assert 1 <= time.monotonic() - began < 8
+            assert late.status_code == 200
+            assert late.json()["degraded"]
+            assert "i3" in [item["item_id"] for item in late.json()["items"]], "nobody knew that it was seen"
+        assert eventually(lambda: api.get(f"/v1/requests/{late.json()['request_id']}").status_code == 200, 20)
+        details = api.get(f"/v1/requests/{late.json()['request_id']}").json()
+        assert details["degraded"] == {"history": "the store took too long"}
+    store.close()
 
 
 def test_a_full_disk_refuses_events_and_not_lists(run: Path) -> None:
@@ -161,7 +183,7 @@ def test_a_full_disk_refuses_events_and_not_lists(run: Path) -> None:
 def test_a_bundle_deleted_under_a_running_server_goes_on_serving(small_bundle: Path, run: Path) -> None:
     shutil.copytree(small_bundle, run / "models" / "000001")
     operating.promote(run)
-    with TestClient(create_app(ServeSettings(runs=[run], follow_seconds=0.1), BundleEngine.load)) as api:
+    with TestClient(create_app(ServeSettings(runs=[run], follow_seconds=0.1), load_patient)) as api:
         before = api.post("/v1/recommend", json={"user_id": "1"}).json()["items"]
         shutil.rmtree(run / "models")
         time.sleep(0.3)

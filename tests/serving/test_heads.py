@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from patient import LONG, LONG_MS
 from test_api import eventually
 from test_client import free_port, wait_for
 
@@ -50,7 +51,7 @@ def published(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_bandits(run: Run, **more: Surface) -> GenreConfig:
-    few = Surface.model_validate({"policy": POLICY, "sources": ["model", "fresh"], "repeats": True, "deadline_ms": 60_000})
+    few = Surface.model_validate({"policy": POLICY, "sources": ["model", "fresh"], "repeats": True, "deadline_ms": LONG_MS})
     shared = few.model_copy(update={"policy": LinUCBPolicy.Config(dim=4)})
     return load_run_config(run.folder).model_copy(update={"surfaces": {"arms": few, "shared": shared, **more}})
 
@@ -64,7 +65,7 @@ def run(published: Path, tmp_path: Path) -> Path:
 
 
 def served(run: Path, database: str | None = None) -> TestClient:
-    settings = ServeSettings(runs=[run], database=database, follow_seconds=0.05)
+    settings = ServeSettings(runs=[run], database=database, follow_seconds=0.05, patience_seconds=LONG)
     return TestClient(create_app(settings, BundleEngine.load))
 
 

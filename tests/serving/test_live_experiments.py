@@ -208,10 +208,13 @@ def test_mistakes_are_told_with_their_place(api: TestClient) -> None:
     assert "server reads its own log" in refused(422, logs={"events": "x.csv"})
     assert "experiment" in api.get("/v1/admin/experiments/none").json()["detail"]
     assert api.post("/v1/admin/experiments/none/start").status_code == 404
-    for serve, why in (({"model": "000009"}, "no model"), ({"order": "source"}, "candidates alone")):
-        api.post("/v1/admin/experiments", json={**HOME, "name": "bad", "variants": {"a": {}, "b": {"serve": serve}}})
-        reply = api.post("/v1/admin/experiments/bad/start")
-        assert (reply.status_code, why in reply.json()["detail"]) == (409, True), reply.text
+    assert refused(422, surface="hom").startswith("surface: there is no surface 'hom'; there is default, home")
+    told = refused(422, variants={"a": {}, "b": {"serve": {"model": "000009"}}})
+    assert told.startswith("variants.b.serve.model: there is no model '000009'; registered: 000002, 000001")
+    assert refused(422, variants={"a": {}, "b": {"serve": {"order": "source"}}}).startswith(
+        "variants.b.serve.order: this engine can change"
+    )
+    assert api.get("/v1/admin/experiments").json()["experiments"] == [], "what is refused is not written down"
     started(api, layer={"name": "home", "start": 0, "stop": 0.5})
     assert "definition is fixed" in refused(409)
     api.post("/v1/admin/experiments", json={**HOME, "name": "second"})
@@ -221,6 +224,13 @@ def test_mistakes_are_told_with_their_place(api: TestClient) -> None:
     started(api, name="second", layer={"name": "home", "start": 0.5})
     variants = [asked(api, user_id=user)["variant"] for user in USERS]
     assert {str(variant).partition("/")[0] for variant in variants} == {"shorter", "second"}
+
+
+def test_what_changed_since_the_definition_is_found_at_the_start(api: TestClient, run: Path) -> None:
+    assert api.post("/v1/admin/experiments", json=HOME).status_code == 201
+    (run / "models" / "000002" / "items.json").write_text("[]")
+    reply = api.post("/v1/admin/experiments/shorter/start")
+    assert (reply.status_code, "not what was published" in reply.json()["detail"]) == (409, True), reply.text
 
 
 class Through(httpx.BaseTransport):

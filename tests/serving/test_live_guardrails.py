@@ -29,7 +29,9 @@ class Ailing(SmallEngine):
 
     takes, fails = 4.0, False
 
-    def recommend(self, request: RecommendRequest, history: Sequence[PastEvent], now: float) -> tuple[RecommendResponse, Trace]:
+    def recommend(
+        self, request: RecommendRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0
+    ) -> tuple[RecommendResponse, Trace]:
         response, trace = super().recommend(request, history, now)
         trace.ms = {"total": self.takes}
         trace.degraded = {"score": "out of time"} if self.fails else {}

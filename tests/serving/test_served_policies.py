@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patient import LONG_MS
 
 from genre.component import build
 from genre.config import load_run_config
@@ -33,7 +34,7 @@ def engine(small_bundle: Path) -> BundleEngine:
 
 
 def placed(engine: BundleEngine, policy: dict[str, Any]) -> None:
-    surface = {"sources": ["model"], "policy": policy, "deadline_ms": 60_000}
+    surface = {"sources": ["model"], "policy": policy, "deadline_ms": LONG_MS}
     engine.placements = placements_of({"policy": {"use": "greedy"}, "repeats": False, "surfaces": {"home": surface}})
 
 

@@ -127,6 +127,28 @@ def test_group_commit_answers_each_piece_and_a_failing_one_harms_no_other(databa
         assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() == 32
 
 
+def test_work_that_nobody_waits_for_is_not_done_and_the_writer_goes_on(database: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: sa.Connection) -> int:
+        begun.set()
+        go_on.wait(30)
+        return events.append(connection, [row("held")])
+
+    writer = Writer(database)
+    held = writer.submit(hold)
+    assert begun.wait(30)
+    gone = writer.submit(partial(events.append, rows=[row("gone")]))
+    after = writer.submit(partial(events.append, rows=[row("after")]))
+    assert gone.cancel()
+    assert not held.cancel(), "it is under way"
+    go_on.set()
+    assert (held.result(30), after.result(30)) == (1, 1)
+    writer.close()
+    with database.read() as connection:
+        assert set(connection.execute(sa.select(table.c.event_id)).scalars()) == {"held", "after"}
+
+
 def test_a_full_disk_refuses_the_event_and_the_log_goes_on_when_there_is_room(database: Database) -> None:
     if not database.is_sqlite:
         pytest.skip("the size of a PostgreSQL database is not ours to limit")

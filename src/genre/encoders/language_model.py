@@ -129,12 +129,23 @@ class LanguageModelEncoder(Encoder):
             self._store = ContentStore(cache_folder("vectors"), vectoriser.recipe(), vectoriser.dim, np.float32)
         return self._store
 
+    def export(self, folder: Path, items: pl.DataFrame) -> None:
+        """Write what `genre.llm.onnx_encoder.OnnxEncoder` reads without torch, and compare its vectors of some items with the model's.
+
+        Raises:
+            ValueError: they differ, or the model's tokenizer cannot be saved.
+        """
+        from genre.llm.onnx_export import export
+
+        export(self._vectoriser("cpu", "float32"), folder, texts_of(items))
+
     def _load(self) -> Vectoriser:
         if self._loaded is None:
-            from genre.llm.vectoriser import Vectoriser
-
-            c = self.config
-            self._loaded = Vectoriser.load(
-                self.where, c.layer, c.pooling, c.prefix, c.max_tokens, c.normalize, device=c.device, precision=c.precision
-            )
+            self._loaded = self._vectoriser(self.config.device, self.config.precision)
         return self._loaded
+
+    def _vectoriser(self, device: Literal["auto", "cpu", "cuda"], precision: Literal["auto", "float32", "bfloat16"]) -> Vectoriser:
+        from genre.llm.vectoriser import Vectoriser
+
+        c = self.config
+        return Vectoriser.load(self.where, c.layer, c.pooling, c.prefix, c.max_tokens, c.normalize, device=device, precision=precision)

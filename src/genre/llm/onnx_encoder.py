@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 MODEL, TOKENIZER, SETTINGS = "encoder.onnx", "tokenizer.json", "encoder.json"
+EXPORTED = "exported"
+"""The folder of the three, beside an encoder of a bundle."""
 CHARACTERS_A_TOKEN = 64
 
 

@@ -19,11 +19,13 @@ from genre.component import Arrays, build
 from genre.config import GenreConfig, dump_config
 from genre.data.dataset import Dataset
 from genre.encoders.catalogue import load_vectors
+from genre.llm.onnx_encoder import EXPORTED
 from genre.policies import Policy
 from genre.policies.learner import FOLDER, LEARNT, learner_of, space_of
 from genre.publishing.nearest import write_index
 from genre.publishing.scan import SCAN, write_scan
 from genre.publishing.tables import write_tables
+from genre.publishing.text_encoder import write_text_encoder
 from genre.publishing.tower import TOWER, write_tower
 from genre.rankers import Ranker
 from genre.rankers.counters import Counters
@@ -74,6 +76,7 @@ def assemble(config: GenreConfig, parts: Parts, folder: Path) -> None:
         save_file({"vector_ND": vector_ND}, folder / "encoders" / name / "unit.safetensors")
         if 0 < len(vector_ND) <= SCANNED_UP_TO:
             write_scan(vector_ND, folder / "encoders" / name / SCAN)
+        write_text_encoder(source, folder / "encoders" / name / EXPORTED, parts.dataset.items)
     dataset = parts.dataset
     dataset.items.write_parquet(folder / "items.parquet")
     write_tables(dataset, folder)

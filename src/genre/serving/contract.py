@@ -218,7 +218,8 @@ class Trace:
         unit: "user:42", "session:abc" or "anonymous".
         item_ids, positions, scores, propensities: the list shown; a propensity is None where a rule or a fallback placed the item.
         degraded: stages that failed or ran out of time, each with why.
-        ms: milliseconds of wall-clock time a stage, in order, `total` last.
+        ms: milliseconds of wall-clock time a stage, in order; first `wait`, from the request's arrival to the first of them, last `total`
+            without it.
         candidates: item ids each source found, of those whose score was high enough for the policy to choose among.
         dropped: item ids that each filter or rule took from among the candidates.
         stage_scores: the score of each candidate after a stage, by stage and item id.
@@ -267,18 +268,21 @@ class Trace:
 class Answering(Protocol):
     """What lists come from: an engine, or what an experiment makes of two."""
 
-    def recommend(self, request: RecommendRequest, history: Sequence[PastEvent], now: float) -> tuple[RecommendResponse, Trace]:
+    def recommend(
+        self, request: RecommendRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0
+    ) -> tuple[RecommendResponse, Trace]:
         """A list and how it came about. Never fails for want of a model: it degrades, and says so.
 
         Args:
             history: what the store knows of the user or session, oldest first, the newest 200 or so; older events come from the bundle.
             now: unix seconds.
+            waited: seconds since the request came in; the surface's deadline counts them.
 
         Raises:
             RequestError: an unknown surface or column of a filter, a cursor that is none.
         """
 
-    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
+    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0) -> tuple[RankResponse, Trace]:
         """The caller's items in order, with probabilities. Raises RequestError like `recommend`."""
 
 

@@ -17,11 +17,13 @@ import polars as pl
 
 from genre.bundle import mapped
 from genre.component import resolve
+from genre.data.enriched import with_text
 from genre.data.text import fields, render
 from genre.encoders import Encoder
 from genre.encoders.text import texts_of
 from genre.encoders.tfidf import terms_of
 from genre.encoders.transform import Transform
+from genre.llm.onnx_encoder import EXPORTED, OnnxEncoder
 from genre.serving.growing import Rows
 from genre.serving.scorers.combined import Mean
 from genre.serving.scorers.dot import DotItems, DotReading
@@ -30,7 +32,7 @@ from genre.vectors import unit
 log = logging.getLogger(__name__)
 
 NEEDS_TORCH = ("language_model",)
-"""Encoders that serving cannot run: an item added later has no vector of theirs."""
+"""Encoders that serving runs in the form in which they were exported; without it an item added later has no vector of theirs."""
 Vectors = npt.NDArray[np.float32]
 
 
@@ -61,22 +63,39 @@ class TfidfTerms:
         return vector_MD
 
 
+class Exported:
+    """A language model as publishing exported it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = OnnxEncoder(folder)
+
+    def encode(self, items: pl.DataFrame) -> Vectors:
+        """See Encodes.encode."""
+        return self._model.encode(texts_of(items))
+
+
 class Encoding:
     """One of the bundle's encoders: its vectors, and how others get theirs.
 
     Attributes:
         items: the catalogue's vectors at length 1.
         encoder: None where serving cannot run it.
+        template: by which it reads an item, where that is another one than the bundle's.
     """
 
-    def __init__(self, name: str, items: DotItems, encoder: Encodes | None, transform: Transform) -> None:
-        self.name, self.items, self.encoder, self.transform = name, items, encoder, transform
+    def __init__(self, name: str, items: DotItems, encoder: Encodes | None, transform: Transform, template: str | None) -> None:
+        self.name, self.items, self.encoder, self.transform, self.template = name, items, encoder, transform, template
 
     @classmethod
     def load(cls, name: str, folder: Path) -> Encoding:
         """From a bundle's encoders/NAME."""
         items = DotItems.load(mapped(folder / "unit.safetensors")["vector_ND"], folder)
-        return cls(name, items, _load_encoder(folder / "encoder"), Transform.load(folder))
+        settings = json.loads((folder / "encoder" / "component.json").read_text())
+        return cls(name, items, _load_encoder(folder / "encoder"), Transform.load(folder), settings.get("text"))
+
+    def encode_items(self, items: pl.DataFrame) -> Vectors:
+        """Vectors of items, by what this encoder reads of them; see `encode`."""
+        return self.encode(items if self.template is None else with_text(items, self.template))
 
     def encode(self, items: pl.DataFrame) -> Vectors:
         """Vectors as rankers read them, shape (M, D); zero where an item says nothing, or this encoder cannot be run."""
@@ -117,7 +136,7 @@ class Encodings:
 
     def encode(self, items: pl.DataFrame) -> dict[str, Vectors]:
         """Every encoder's vectors."""
-        return {name: encoding.encode(items) for name, encoding in self.by_name.items()}
+        return {name: encoding.encode_items(items) for name, encoding in self.by_name.items()}
 
     def append(self, vectors: Mapping[str, Vectors]) -> None:
         """New items' vectors."""
@@ -147,11 +166,13 @@ def _load_encoder(folder: Path) -> Encodes | None:
     use = str(config["use"]).replace("-", "_")
     if use == "tfidf":
         return TfidfTerms(config, mapped(folder / "state.safetensors"))
-    if use in NEEDS_TORCH:
-        return None
+    encoder: Encodes
     try:
-        resolve(use, Encoder)
-        encoder = Encoder.load(folder)
+        if use in NEEDS_TORCH:
+            encoder = Exported(folder.parent / EXPORTED)
+        else:
+            resolve(use, Encoder)
+            encoder = Encoder.load(folder)
         encoder.encode(pl.DataFrame({"text": ["a"]}, schema={"text": pl.String}))
     except (ValueError, ImportError, FileNotFoundError) as error:
         log.warning("encoder %s cannot be run here, so items added later have no vector of it: %s", use, error)

@@ -31,7 +31,7 @@ from genre.serving.contract import (
 )  # fmt: skip
 from genre.serving.cursor import read_cursor, write_cursor
 from genre.serving.hydrating import Barred, barred, hydrated, restrict
-from genre.serving.listing import Listing
+from genre.serving.listing import ALWAYS, Listing
 from genre.serving.placement import Placement, changed, chosen, placements_of
 from genre.serving.ranking import ranked
 from genre.serving.retrieval import Plans
@@ -70,13 +70,15 @@ class BundleEngine:
         engine._warm_up()
         return engine
 
-    def recommend(self, request: RecommendRequest, history: Sequence[PastEvent], now: float) -> tuple[RecommendResponse, Trace]:
+    def recommend(
+        self, request: RecommendRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0
+    ) -> tuple[RecommendResponse, Trace]:
         """See contract.Engine.recommend."""
         placement = chosen(self.placements, request.surface)
         before = read_cursor(request.cursor)
-        stages = Stages(placement.settings.deadline_ms, self.failures)
+        stages = Stages(placement.settings.deadline_ms, self.failures, waited)
         trace = self._trace(request, placement, now)
-        ready = stages.run("hydrate", lambda: hydrated(self.world, request, history, now, self.plans), lambda: None)
+        ready = stages.run("hydrate", lambda: hydrated(self.world, request, history, now, self.plans), lambda: None, ALWAYS)
         filters = None if ready is None else self._filtered(ready, placement, request, before, stages)
         scores: dict[int, float] = {}
         reasons: Sequence[list[str] | None]
@@ -108,12 +110,12 @@ class BundleEngine:
         )  # fmt: skip
         return response, trace
 
-    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
+    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0) -> tuple[RankResponse, Trace]:
         """See contract.Engine.rank."""
         placement = chosen(self.placements, request.surface)
-        stages = Stages(placement.settings.deadline_ms, self.failures)
+        stages = Stages(placement.settings.deadline_ms, self.failures, waited)
         trace = self._trace(request, placement, now)
-        ready = stages.run("hydrate", lambda: hydrated(self.world, request, history, now, self.plans), lambda: None)
+        ready = stages.run("hydrate", lambda: hydrated(self.world, request, history, now, self.plans), lambda: None, ALWAYS)
         items, slate = ranked(self.world, ready, request.items, placement, stages, rng_of(trace.request_id))
         trace.noted = placement.noted(slate, slate.item_idx.tolist())
         trace.item_ids, trace.positions = [item.item_id for item in items], [item.rank for item in items]
@@ -184,7 +186,7 @@ class BundleEngine:
             restrict(asked, placement, filters)
             return filters
 
-        return stages.run("filter", work, lambda: None)
+        return stages.run("filter", work, lambda: None, ALWAYS)
 
     def _static(self, placement: Placement, request: RecommendRequest, before: Sequence[str]) -> list[Place]:
         """The last rung: a fixed list, or the most popular items, of what is in stock and was not excluded by its id."""

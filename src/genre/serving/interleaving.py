@@ -36,17 +36,19 @@ class Interleaving:
 
     arms: Mapping[str, Answering]
 
-    def recommend(self, request: RecommendRequest, history: Sequence[PastEvent], now: float) -> tuple[RecommendResponse, Trace]:
+    def recommend(
+        self, request: RecommendRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0
+    ) -> tuple[RecommendResponse, Trace]:
         """See contract.Answering.recommend."""
-        first, second = (arm.recommend(request, history, now) for arm in self.arms.values())
+        first, second = (arm.recommend(request, history, now, waited) for arm in self.arms.values())
         trace = self._drafted(first[1], second[1], request.n)
         places = self._places((first[0].items, second[0].items), trace, "propensity")
         cursor = write_cursor([*read_cursor(request.cursor), *trace.item_ids]) if len(places) == request.n else None
         return first[0].model_copy(update={"items": places, "cursor": cursor, **told(trace, request.debug)}), trace
 
-    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float) -> tuple[RankResponse, Trace]:
+    def rank(self, request: RankRequest, history: Sequence[PastEvent], now: float, waited: float = 0.0) -> tuple[RankResponse, Trace]:
         """See contract.Answering.rank."""
-        first, second = (arm.rank(request, history, now) for arm in self.arms.values())
+        first, second = (arm.rank(request, history, now, waited) for arm in self.arms.values())
         trace = self._drafted(first[1], second[1], len(request.items))
         places = self._places((first[0].items, second[0].items), trace, "probability")
         return first[0].model_copy(update={"items": places, **told(trace, request.debug)}), trace
@@ -69,7 +71,7 @@ class Interleaving:
             propensities=[None] * len(drawn.items),
             noted=None,  # nor does a policy that learns take half a list for its own
             degraded={**first.degraded, **second.degraded},
-            ms=dict(Counter(first.ms) + Counter(second.ms)),
+            ms=dict(Counter(first.ms) + Counter({**second.ms, "wait": 0.0})),  # they waited together
             candidates=self._named(first.candidates, second.candidates),
             dropped=self._named(first.dropped, second.dropped),
             stage_scores=self._named(first.stage_scores, second.stage_scores),

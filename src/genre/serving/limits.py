@@ -20,6 +20,8 @@ class Limits(Settings):
     """Events, items or users in one request."""
     depth: int = Field(20, ge=2, le=100)
     """How deep lists and objects of a body may nest."""
+    waiting: int = Field(100, ge=1)
+    """Lists that wait for their turn in a worker; one more is refused (503). Late ones are little work: the last waits half a second."""
 
 
 class TooDeep(ValueError):

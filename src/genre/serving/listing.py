@@ -23,7 +23,7 @@ from genre.types import Floats, Ints, Slate
 GATHER_BY = 0.5
 """Share of the deadline after which no further source begins and none is waited for: the rest is for scoring."""
 ALWAYS = float("inf")
-"""For stages without which there is no list at all, however late it is."""
+"""For stages without which there is no list at all, or one that shows what must be held back, however late it is."""
 NOTHING: Ints = np.empty(0, np.int64)
 
 

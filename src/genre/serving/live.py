@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from pydantic import ValidationError
 
 from genre.experiments.assignment import Assigner
 from genre.experiments.definition import INTERLEAVED, ExperimentConfig, ExperimentError, Variant
 from genre.experiments.loading import parse_experiment
 from genre.experiments.state import Experiment
-from genre.serving.contract import Answering, Engine
+from genre.serving.contract import Answering, Engine, RequestError
 from genre.serving.interleaving import Interleaving
+from genre.serving.store import registry
 from genre.serving.store.assignments import label
 from genre.surfaces import DEFAULT, Surface
 
@@ -76,7 +79,7 @@ def arms_of(config: ExperimentConfig, engines: Mapping[str, Engine]) -> dict[str
     for name in (config.control, *config.treatments):
         model, changes = parts(config.variants[name])
         assert model is not None  # written out at the start
-        found[name] = engines[model].varied(config.surface, changes) if changes else engines[model]
+        found[name] = engines[model].varied(config.surface, changes)
     return {INTERLEAVED: Interleaving(found)} if config.interleave else found
 
 
@@ -115,6 +118,36 @@ def parse_live(tree: Mapping[str, Any]) -> ExperimentConfig:
                 f"variants.{name}.serve.{where}: {what}; it may hold `model` and settings of a surface: {', '.join(Surface.model_fields)}"
             ) from error
     return config
+
+
+def check_named(connection: sa.Connection, config: ExperimentConfig, serving: Engine | None) -> None:
+    """The models that a definition names are registered and have its surface, and the surface can be changed so.
+
+    Args:
+        serving: what answers now; None where no model is loaded yet, and then surface and settings are tried at the start alone.
+
+    Raises:
+        ExperimentError: with the path of what is not there, and what is.
+    """
+    trial = copy(serving)
+    if trial is not None:
+        trial.heads = dict(trial.heads)  # what is only tried learns nothing
+    for name, variant in {} if config.hold_out else config.variants.items():
+        where = f"variants.{name}.serve"
+        model, changes = parts(variant)
+        try:
+            facts = {} if model is None else registry.get(connection, model)["manifest"].get("facts", {})
+        except registry.RegistryError as error:
+            raise ExperimentError(f"{where}.model: {error}; make one with: genre publish RUN") from error
+        if "surfaces" in facts and config.surface not in (there := (DEFAULT, *facts["surfaces"])):
+            why = f"{model!r} has no surface {config.surface!r}, only {', '.join(there)}"
+            raise ExperimentError(f"{where}.model: {why}; name one of these, or publish it anew")
+        try:
+            if trial is not None:
+                trial.varied(config.surface, changes)
+        except RequestError as error:
+            path = {"surface": "surface", config.surface: where}.get(error.where, f"{where}.{error.where}")
+            raise ExperimentError(f"{path}: {error.why}") from error
 
 
 def pinned(config: ExperimentConfig, current: str | None) -> ExperimentConfig:

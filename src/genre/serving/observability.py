@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -30,6 +31,7 @@ EVENTS = Counter("genre_events_total", "Events by what became of them: accepted,
 EXPOSURES = Counter("genre_exposures_total", "Lists shown, by whether their line of the log was written or dropped", ["outcome"])
 WAITING = Gauge("genre_writes_waiting", "Writes that wait for the store", multiprocess_mode="livesum")
 STORE_UP = Gauge("genre_store_up", "Whether the store answered when last asked", ["project"], multiprocess_mode="livemin")
+SHED = Counter("genre_shed_total", "Lists refused because too many waited for their turn")
 LOADS = Counter("genre_bundle_loads_total", "Bundles loaded, and bundles that could not be", ["outcome"])
 MODEL = Gauge("genre_model_serving", "1 for the model that serves", ["project", "model"], multiprocess_mode="livemax")
 SHADOWED = Counter("genre_shadow_total", "Requests that a shadow was asked too: compared, failed, skipped for lack of time", ["outcome"])
@@ -91,8 +93,9 @@ class Observed:
             return
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
         request_id = given if CALLERS_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
         status, began = 0, time.perf_counter()
+        scope.setdefault("state", {}).update(request_id=request_id, began=began)
+        await asyncio.sleep(0)  # whoever arrived together with this one is noticed before this one is answered
 
         async def tagged(message: Message) -> None:
             nonlocal status

@@ -19,6 +19,7 @@ from genre.serving.live import Arm, Live, models_of
 from genre.serving.observability import ERRORS, LOADS, MODEL, STORE_UP, WAITING, log
 from genre.serving.settings import ServeSettings, open_store
 from genre.serving.shadowing import Shadowing
+from genre.serving.shelf import register_all
 from genre.serving.shown import ShownLists
 from genre.serving.store import assignments, events, experiments, exposures, keys, registry
 from genre.serving.store.database import Unavailable
@@ -26,8 +27,6 @@ from genre.serving.store.writer import Writer
 
 T = TypeVar("T")
 Loader = Callable[[Path], Engine]
-PATIENCE = 0.3
-"""Seconds that an answer waits for what the store knows; a list without it is better than none."""
 HOUSEKEEPING = 600.0
 
 
@@ -134,6 +133,14 @@ class Project:
         """
         return await asyncio.wrap_future(self.writer.submit(work))
 
+    async def stocktake(self, actor: str) -> None:
+        """Make bundles known that were published beside this server.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        await self.write(lambda connection: register_all(connection, self.run, actor))
+
     async def change(self, work: Callable[[sa.Connection], T]) -> T:
         """Change the catalogue; it is on the disk, and this worker's engine has heard of it, when this returns.
 
@@ -148,22 +155,26 @@ class Project:
                 log.warning("the store is away", project=self.name)
         return done
 
-    async def history(self, user_id: str | None, session_id: str | None) -> tuple[Sequence[PastEvent], str | None]:
-        """What somebody did, and why that is not known if it is not: a list without it is better than none."""
+    async def history(self, user_id: str | None, session_id: str | None, began: float) -> tuple[Sequence[PastEvent], str | None]:
+        """What somebody did, and why that is not known if it is not: a list without it is better than none.
+
+        Args:
+            began: when the request came in, by time.perf_counter.
+        """
         if user_id is None and session_id is None:
             return (), None
         ask = functools.partial(events.history, user_id=user_id, session_id=session_id, n=self.settings.history)
         try:
-            return await self._soon(ask), None
+            return await self._soon(ask, began), None
         except (Unavailable, TimeoutError) as error:
             return (), str(error) or "the store took too long"
 
-    async def arm(self, surface: str, unit: str) -> Arm | None:
+    async def arm(self, surface: str, unit: str, began: float) -> Arm | None:
         """The arm of an experiment that somebody gets here; None for strangers, and while the store cannot say who was merged."""
         if unit == events.ANONYMOUS or not self.live.concerns(surface):
             return None
         try:
-            root = await self._soon(functools.partial(assignments.root_of, unit=unit))
+            root = await self._soon(functools.partial(assignments.root_of, unit=unit), began)
         except (Unavailable, TimeoutError):
             return None
         return self.live.arm(surface, root, time.time())
@@ -173,9 +184,15 @@ class Project:
         found = [self.serving, self.shadow, *self.arms.values()]
         return list({id(following): following for following in found if following is not None}.values())
 
-    async def _soon(self, question: Callable[[sa.Connection], T]) -> T:
-        """Ask what an answer should not wait long for; of SQLite without the cost of a clock."""
-        return self._ask(question) if self.database.is_sqlite else await asyncio.wait_for(self.read(question), PATIENCE)
+    async def _soon(self, question: Callable[[sa.Connection], T], began: float) -> T:
+        """Ask what an answer should not wait long for; of SQLite without the cost of a clock.
+
+        Raises:
+            TimeoutError: the list is late already, or the store is.
+        """
+        if self.database.is_sqlite:
+            return self._ask(question)
+        return await asyncio.wait_for(self.read(question), began + self.settings.patience_seconds - time.perf_counter())
 
     def _ask(self, question: Callable[[sa.Connection], T]) -> T:
         with self.database.read() as connection:

@@ -12,9 +12,12 @@ from genre.serving.observability import log
 from genre.serving.project import Loader, Project
 from genre.serving.settings import ServeSettings
 from genre.serving.store import keys
+from genre.serving.turns import Turns
 
 LOOK_AGAIN = 0.2
 """Seconds after which an unknown key is worth asking the store about: it may be new."""
+AT_ONCE = 8
+"""Lists in the making where PostgreSQL is waited for; as many as its connections."""
 
 
 class Server:
@@ -27,6 +30,8 @@ class Server:
         if len(set(names)) < len(names):
             raise ValueError(f"two runs have the same name: {', '.join(names)}")
         self.projects = {name: Project(run, settings, load) for name, run in zip(names, settings.runs, strict=True)}
+        on_disk = all(project.database.is_sqlite for project in self.projects.values())
+        self.turns = Turns(1 if on_disk else AT_ONCE, settings.limits.waiting)
         self._buckets: dict[str, Bucket] = {}
         self._looked = 0.0
 

@@ -34,6 +34,8 @@ class ServeSettings(Settings):
     """How often a worker looks for a promoted model, changed items, new events and keys."""
     guard_seconds: float = Field(60, gt=0)
     """How often the guardrails of running experiments are looked at, by one worker of all."""
+    patience_seconds: float = Field(0.08, gt=0)
+    """So long a list waits for what PostgreSQL knows of a user, from its arrival; keep it below half of the surfaces' `deadline_ms`."""
     history: int = Field(200, ge=1)
     """Events of a user that a list is made from."""
 

@@ -18,25 +18,31 @@ LATE = "out of time"
 class Stages:
     """The stages of one request.
 
+    Args:
+        waited: seconds since the request came in; they count.
+
     Attributes:
-        ms: milliseconds each took.
+        ms: milliseconds each took; first of all, if it had to wait for its turn, `wait`.
         failed: those that did not do their work, and why.
     """
 
-    def __init__(self, deadline_ms: float, failures: Counter[str], clock: Callable[[], float] = time.perf_counter) -> None:
-        self.ms: dict[str, float] = {}
+    def __init__(
+        self, deadline_ms: float, failures: Counter[str], waited: float = 0.0, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.ms: dict[str, float] = {"wait": round(waited * 1000, 3)} if waited else {}
         self.failed: dict[str, str] = {}
         self._deadline, self._failures, self._clock = deadline_ms / 1000.0, failures, clock
-        self._start = clock()
+        self._begun = clock()
+        self._start = self._begun - waited
 
     @property
     def seconds(self) -> float:
-        """Since the request came in."""
-        return self._clock() - self._start
+        """Of work, without the wait."""
+        return self._clock() - self._begun
 
     def left(self, share: float = 1.0) -> float:
         """Seconds until a share of the deadline is over; not below 0."""
-        return max(self._deadline * share - self.seconds, 0.0)
+        return max(self._deadline * share - (self._clock() - self._start), 0.0)
 
     def run(self, name: str, work: Callable[[], T], otherwise: Callable[[], T], share: float = 1.0) -> T:
         """Do a stage, or something simpler if it fails or the share of the deadline is over before it begins.

@@ -87,7 +87,7 @@ class Traced:
 
 
 def describe(tracer: Tracer, span: Span, answer: Trace) -> None:
-    """An answer on its request's span: what it was, and a span a stage, one after another as they ran."""
+    """An answer on its request's span: what it was, and a span a stage, one after another as they ran, after the wait for its turn."""
     known = {
         "list": answer.request_id,
         "surface": answer.surface,
@@ -96,7 +96,7 @@ def describe(tracer: Tracer, span: Span, answer: Trace) -> None:
         "variant": answer.variant,
     }
     span.set_attributes({f"genre.{name}": value for name, value in known.items() if value is not None})
-    began = round(answer.time * 1e9)
+    began = round(answer.time * 1e9 - answer.ms.get("wait", 0.0) * 1e6)
     for stage, took in answer.ms.items():
         if stage != "total":
             failed = {"genre.degraded": answer.degraded[stage]} if stage in answer.degraded else {}

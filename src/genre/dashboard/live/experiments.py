@@ -27,7 +27,7 @@ from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.loading import written
 from genre.experiments.state import Experiment
 from genre.serving.findings import analysed, planned
-from genre.serving.live import parse_live, pinned
+from genre.serving.live import check_named, parse_live, pinned
 from genre.serving.routes.experiments import rehearsed
 from genre.serving.store import experiments, registry
 from genre.serving.store.database import Database, Unavailable
@@ -66,6 +66,8 @@ def define(desk: Desk) -> Done | str:
     text = desk.asked.get("definition", "")
     try:
         config = parsed(text)
+        engine = None if (serving := desk.project.serving) is None else serving.engine
+        desk.read(lambda connection: check_named(connection, config, engine))
         desk.write(lambda connection: experiments.define(connection, config, *desk.who))
     except (ExperimentError, Unavailable) as error:
         told = replace(desk, notice=Notice(f"Not done: {error}", "bad"))

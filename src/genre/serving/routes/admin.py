@@ -136,8 +136,9 @@ ROLES = {"current": "000012", "shadow": None, "below": ["000011"], "revision": 7
 
 @router.get("/v1/admin/models", **documented("Models", "admin", scope="admin", answer=ModelsAnswer))
 async def models(request: Request) -> Response:
-    """Registered bundles, newest first, and who serves."""
+    """Registered bundles, newest first, and who serves. What was published since is registered first, here and where a model is named."""
     project = admitted(request)
+    await project.stocktake(who(request)[0])
     roles, lines = await project.read(lambda connection: (registry.now(connection), registry.known(connection)))
     serving = project.serving.model if project.serving else None
     return answer(ModelsAnswer(roles=_roles(roles), serving=serving, models=[ModelLine(**line) for line in lines]))
@@ -154,6 +155,7 @@ async def promote(request: Request) -> Response:
     """Its files are verified first; then one transaction, noticed by every worker within two seconds, without a failed request."""
     project = admitted(request)
     body = await read(request, ModelBody, project.settings.limits)
+    await project.stocktake(who(request)[0])
     registered = await _changed(project, lambda connection: registry.get(connection, body.model))
     await _verified(project.run / registered["path"])
     return answer(_roles(await _changed(project, lambda connection: registry.promote(connection, body.model, *who(request)))))
@@ -173,9 +175,12 @@ async def rollback(request: Request) -> Response:
     **documented("Watch a model", "admin", scope="admin", body=ModelBody, answer=RolesAnswer, problems=(409,), example={"model": "000013"}),
 )
 async def put_shadow(request: Request) -> Response:
-    """It is asked what is asked, compared and not shown."""
+    """Its files are verified first. It is asked what is asked, compared and not shown."""
     project = admitted(request)
     body = await read(request, ModelBody, project.settings.limits)
+    await project.stocktake(who(request)[0])
+    registered = await _changed(project, lambda connection: registry.get(connection, body.model))
+    await _verified(project.run / registered["path"])
     return answer(_roles(await _changed(project, lambda connection: registry.shadow(connection, body.model, *who(request)))))
 
 
@@ -274,4 +279,4 @@ async def _verified(folder: pathlib.Path) -> None:
     try:
         await asyncio.to_thread(Bundle.open, folder)
     except (BundleError, OSError) as error:
-        raise Problem(409, f"not promoted: {error}") from error
+        raise Problem(409, f"nothing is changed: {error}") from error

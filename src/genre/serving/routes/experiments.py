@@ -20,9 +20,9 @@ from genre.experiments.confidence import Interval
 from genre.experiments.definition import ExperimentConfig, ExperimentError
 from genre.experiments.state import Experiment
 from genre.serving.answering import Problem, answer, read
-from genre.serving.contract import Id, RequestError, Wire
+from genre.serving.contract import Id, Wire
 from genre.serving.findings import analysed, planned
-from genre.serving.live import models_of, parse_live, parts, pinned
+from genre.serving.live import check_named, models_of, parse_live, pinned
 from genre.serving.openapi import documented
 from genre.serving.project import Project
 from genre.serving.routes.admin import admitted, who
@@ -164,12 +164,15 @@ async def every(request: Request) -> Response:
 async def define(request: Request) -> Response:
     """The definition is that of a file, without `logs`. `serve` of a variant holds a `model`, and any setting of the surface.
 
-    Nobody is assigned before it is started; until then it may be defined anew.
+    Nobody is assigned before it is started; until then it may be defined anew. A model or a surface that there is not is refused (422).
     """
     project = admitted(request)
     body = await read(request, Tree, project.settings.limits)
+    engine = None if project.serving is None else project.serving.engine
     try:
         config = parse_live(body.root)
+        await project.stocktake(who(request)[0])
+        await project.read(lambda connection: check_named(connection, config, engine))
     except ExperimentError as error:
         raise Problem(422, str(error)) from error
     return answer(_line(await _changed(project, lambda connection: experiments.define(connection, config, *who(request)))), 201)
@@ -316,13 +319,10 @@ async def rehearsed(project: Project, config: ExperimentConfig) -> None:
     if project.serving is None:
         raise Problem(409, "no model is loaded yet; see /readyz")
     try:
+        engine = project.serving.engine
+        await project.read(lambda connection: check_named(connection, config, engine))
         for model in models_of([Experiment(config=config)]):
             registered = await project.read(lambda connection, model=model: registry.get(connection, model))  # type: ignore[misc]
             await asyncio.to_thread(Bundle.open, project.run / registered["path"])
-        for name, variant in {} if config.hold_out else config.variants.items():
-            try:
-                project.serving.engine.varied(config.surface, parts(variant)[1])
-            except RequestError as error:
-                raise Problem(409, f"not started: variant {name}: {error}") from error
-    except (registry.RegistryError, BundleError, OSError) as error:
+    except (ExperimentError, registry.RegistryError, BundleError, OSError) as error:
         raise Problem(409, f"not started: {error}") from error

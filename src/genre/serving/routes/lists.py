@@ -109,15 +109,18 @@ async def recommend(request: Request) -> Response:
     server = request.app.state.server
     project: Project = server.admit(request, "read")
     asked = await read(request, RecommendRequest, server.limits)
-    serving, history, missing = await _ready(project, asked)
-    arm = await _arm(project, asked, missing)
-    try:
-        shown, trace = (arm or serving).engine.recommend(asked, history, time.time())
-    except RequestError as error:
-        raise Problem.invalid(error) from error
-    if project.shadow is not None:
-        project.shadowing.offer(project.shadow.engine, project.shadow.model, asked, history, shown, trace.ms.get("total", 0.0))
-    return answer(_logged(project, trace, "recommend", asked, missing, arm, shown))
+    began: float = request.scope["state"]["began"]
+    async with server.turns:
+        serving, history, missing = await _ready(project, asked, began)
+        arm = await _arm(project, asked, missing, began)
+        try:
+            shown, trace = (arm or serving).engine.recommend(asked, history, time.time(), time.perf_counter() - began)
+        except RequestError as error:
+            raise Problem.invalid(error) from error
+        if project.shadow is not None:
+            project.shadowing.offer(project.shadow.engine, project.shadow.model, asked, history, shown, trace.ms.get("total", 0.0))
+        body = _logged(project, trace, "recommend", asked, missing, arm, shown)
+    return answer(body)
 
 
 @router.post(
@@ -132,13 +135,16 @@ async def rank(request: Request) -> Response:
     server = request.app.state.server
     project: Project = server.admit(request, "read")
     asked = await read(request, RankRequest, server.limits)
-    serving, history, missing = await _ready(project, asked)
-    arm = await _arm(project, asked, missing)
-    try:
-        ranked, trace = (arm or serving).engine.rank(asked, history, time.time())
-    except RequestError as error:
-        raise Problem.invalid(error) from error
-    return answer(_logged(project, trace, "rank", asked, missing, arm, ranked))
+    began: float = request.scope["state"]["began"]
+    async with server.turns:
+        serving, history, missing = await _ready(project, asked, began)
+        arm = await _arm(project, asked, missing, began)
+        try:
+            ranked, trace = (arm or serving).engine.rank(asked, history, time.time(), time.perf_counter() - began)
+        except RequestError as error:
+            raise Problem.invalid(error) from error
+        body = _logged(project, trace, "rank", asked, missing, arm, ranked)
+    return answer(body)
 
 
 @router.get(
@@ -160,10 +166,10 @@ async def explain(
     return answer(RequestDetails.model_validate(found))
 
 
-async def _ready(project: Project, asked: Asking) -> tuple[Following, Sequence[PastEvent], str | None]:
+async def _ready(project: Project, asked: Asking, began: float) -> tuple[Following, Sequence[PastEvent], str | None]:
     if project.serving is None:
         _not_ready()
-    history, missing = await project.history(asked.user_id, asked.session_id)
+    history, missing = await project.history(asked.user_id, asked.session_id, began)
     return project.serving, history, missing
 
 
@@ -171,9 +177,9 @@ def _not_ready() -> NoReturn:
     raise Problem(503, "no model is loaded yet; see /readyz", headers={"retry-after": "1"})
 
 
-async def _arm(project: Project, asked: Asking, missing: str | None) -> Arm | None:
+async def _arm(project: Project, asked: Asking, missing: str | None, began: float) -> Arm | None:
     """While the store is away nobody is assigned: what is shown then could not be compared."""
-    return None if missing is not None else await project.arm(asked.surface, events.unit_of(asked.user_id, asked.session_id))
+    return None if missing is not None else await project.arm(asked.surface, events.unit_of(asked.user_id, asked.session_id), began)
 
 
 def _logged(project: Project, trace: Trace, kind: str, asked: Asking, missing: str | None, arm: Arm | None, body: L) -> L:

@@ -67,7 +67,8 @@ class Writer:
                     last = True
                 else:
                     group.append(piece)
-            self._write(group)
+            # What nobody waits for any more is not begun; what is begun cannot be taken back, so its future takes the result.
+            self._write([piece for piece in group if piece[1].set_running_or_notify_cancel()])
             if last:
                 return
 
