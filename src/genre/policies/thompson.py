@@ -58,5 +58,5 @@ class ThompsonTurn(ShiftTurn):
         allowed_K = score_K > -np.inf
         if not allowed_K.any():
             return np.zeros(len(score_K))
-        best_M = np.argmax(self.deviation_MK + score_K.astype(np.float32), axis=1)
+        best_M = (self.deviation_MK + score_K.astype(np.float32)).argmax(axis=1)
         return mixed(np.bincount(best_M, minlength=len(score_K)) / len(best_M), allowed_K, self.floor)
