@@ -157,9 +157,9 @@ EVERY = pytest.mark.parametrize("slates", [ONE, AFTER_ANOTHER, SHELVES], ids=["o
 
 @EVERY
 def test_intervals_hold_the_truth_in_a_few_worlds(slates: Slates) -> None:
-    found = covered(slates, 40)
+    found = covered(slates, 20)
     wrong = found.pop("dm"), found.pop("dm" + BERNSTEIN)
-    assert all(share >= 0.85 for share in found.values()), found
+    assert all(share >= 0.8 for share in found.values()), found
     assert max(wrong) < 0.2, "the direct method is as wrong as its model, and its interval does not know"
 
 
