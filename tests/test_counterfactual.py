@@ -126,6 +126,16 @@ def test_a_table_of_propensities_is_a_candidate_too(log_folder: Path, logged: Lo
         against(tmp_path / "nothing", log)
 
 
+def test_marginals_of_both_sides_bring_the_pseudo_inverse(log_folder: Path, logged: Logged, tmp_path: Path) -> None:
+    exposures = pl.read_parquet(log_folder / "exposures.parquet").with_columns(marginals="propensities", rewards=pl.lit([1.0, 0.0, 1.0]))
+    exposures.write_parquet(tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet")
+    table = pl.DataFrame({"request_id": exposures["request_id"], "propensities": logged.target_RS.tolist()})
+    table.with_columns(marginals="propensities").write_parquet(tmp_path / "mine.parquet")
+    found = study(against(tmp_path / "mine.parquet", log)).line("pseudo_inverse").value
+    assert found.mean == pytest.approx(2 * float(((logged.target_RS / logged.logging_RS).sum(1) - 2).mean())), "two clicks on every slate"
+
+
 def test_a_greedy_candidate_has_little_overlap_and_is_told_so(small_run: Run, log_folder: Path) -> None:
     found = study(against(small_run.folder, read_log(log_folder), {"use": "greedy"}))
     assert found.overlap.zero > REQUESTS / 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from genre.evaluation.intervals import Interval
 from genre.evaluation.result import Result
 from genre.judging import measure
+from genre.policies import Policy
 from genre.runs import Run
 from genre.tradeoff import SWEEPS, Curve, tradeoff
 
@@ -21,6 +24,7 @@ def curve(small_run: Run) -> Curve:
 def test_every_policy_is_swept_from_greedy_on(curve: Curve) -> None:
     assert curve.points[0].policy == "greedy"
     assert [point.policy for point in curve.points[1:]] == [name for name, (_, values) in SWEEPS.items() for _ in values]
+    assert {point.policy for point in curve.points} == set(Policy.builtins) - {"chain"}, "a chain is made of the others"
 
 
 def test_greedy_is_the_ranker_as_it_was_evaluated(small_run: Run, curve: Curve) -> None:
@@ -33,13 +37,17 @@ def test_greedy_is_the_ranker_as_it_was_evaluated(small_run: Run, curve: Curve) 
 
 def test_settings_move_what_they_are_for(curve: Curve) -> None:
     def along(policy: str, what: str) -> list[float]:
-        return [float(getattr(point, what)) for point in curve.points if point.policy == policy]
+        found = [getattr(point, what) for point in curve.points if point.policy == policy]
+        return [value.mean if isinstance(value, Interval) else float(value) for value in found]
 
-    assert along("mmr", "diversity")[-1] > curve.points[0].diversity + 0.05  # type: ignore[operator]
+    assert along("mmr", "diversity")[-1] > along("greedy", "diversity")[0] + 0.05
     assert np.all(np.diff(along("mmr", "diversity")) > -0.01)
     assert along("dpp", "diversity")[-1] > along("dpp", "diversity")[0]
     assert along("long_tail", "tail_share")[-1] > curve.points[0].tail_share
-    assert along("plackett_luce", "coverage")[-1] >= curve.points[0].coverage
+    assert along("caps", "diversity")[-1] > along("greedy", "diversity")[0]
+    for name in ("plackett_luce", "epsilon", "linucb", "thompson"):
+        assert along(name, "coverage")[-1] >= curve.points[0].coverage
+        assert along(name, "ndcg")[-1] < curve.points[0].ndcg.mean, "what draws pays"
 
 
 def test_the_table_and_the_plot_have_every_point(curve: Curve, tmp_path: Path) -> None:
@@ -47,4 +55,7 @@ def test_the_table_and_the_plot_have_every_point(curve: Curve, tmp_path: Path) -
     assert len(rows) == len(curve.points)
     assert all(len(row) == len(header) for row in rows)
     curve.draw(tmp_path / "curve.svg")
-    assert (tmp_path / "curve.svg").read_text().count("<circle") == len(curve.points) - 1 + len(SWEEPS)
+    drawn = (tmp_path / "curve.svg").read_text()
+    assert drawn.count("<circle") == 3 * (len(curve.points) - 1 + len(SWEEPS)), "against diversity, coverage and tail share"
+    replace(curve, points=tuple(replace(point, diversity=None) for point in curve.points)).draw(tmp_path / "without.svg")
+    assert (tmp_path / "without.svg").read_text().count("<circle") == drawn.count("<circle") * 2 // 3

@@ -16,7 +16,7 @@ from genre.config import GenreConfig, load_run_config
 from genre.data.dataset import Dataset, Part
 from genre.deciding import shelf_of
 from genre.evaluation import beyond_accuracy as beyond
-from genre.evaluation.drawing import Series, write_lines
+from genre.evaluation.drawing import Panel, Series, write_panels
 from genre.evaluation.intervals import Interval, bootstrap
 from genre.evaluation.metrics import all_metrics
 from genre.index import top_k
@@ -31,11 +31,17 @@ BATCH = 256
 SWEEPS: dict[str, tuple[str, tuple[float, ...]]] = {
     "mmr": ("diversity", (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)),
     "dpp": ("strength", (0.03, 0.1, 0.3, 1.0, 3.0)),
-    "long_tail": ("strength", (0.1, 0.2, 0.3, 0.5, 0.8)),
-    "plackett_luce": ("temperature", (0.05, 0.1, 0.2, 0.3, 0.5)),
     "calibrated": ("weight", (0.2, 0.4, 0.6, 0.8, 0.95)),
+    "caps": ("most", (5, 3, 2, 1)),
+    "long_tail": ("strength", (0.1, 0.2, 0.3, 0.5, 0.8)),
+    "epsilon": ("epsilon", (0.02, 0.05, 0.1, 0.2, 0.4)),
+    "plackett_luce": ("temperature", (0.05, 0.1, 0.2, 0.3, 0.5)),
+    "linucb": ("alpha", (0.03, 0.1, 0.3, 1.0, 3.0)),
+    "thompson": ("noise", (0.003, 0.01, 0.03, 0.1, 0.2)),
 }
-"""The setting of each policy that goes from accuracy to something else, and the values tried."""
+"""The setting of each policy that goes from accuracy to something else, and the values tried; bandits as they are before they learn."""
+COMPARE, COUNT = ("mmr", "dpp"), ("calibrated", "caps")
+"""Policies that read vectors, and policies that read categories."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +86,24 @@ class Curve:
         return asdict(self)
 
     def draw(self, file: Path) -> None:
-        """NDCG against diversity, or against coverage where there are no vectors: one line a policy, from greedy on."""
-        named = "diversity" if self.points[0].diversity is not None else "coverage"
+        """NDCG against diversity (where there are vectors), coverage and tail share: one line a policy, from greedy on."""
+        measures = {
+            "diversity": "diversity: mean of 1 − cosine in a list",
+            "coverage": "coverage: share of the catalogue in some list",
+            "tail_share": "tail share: places outside the head",
+        }
         start = self.points[0]
-        series = []
-        for policy in dict.fromkeys(point.policy for point in self.points[1:]):
-            line = [start, *(point for point in self.points if point.policy == policy)]
-            places = [(float(getattr(point, named)), point.ndcg.mean) for point in line]
-            labels = [f"{point.setting}: ndcg {point.ndcg}, coverage {point.coverage:.3f}, tail {point.tail_share:.3f}" for point in line]
-            series.append(Series(policy, places, labels))
-        x = "diversity: mean of 1 − cosine within a list" if named == "diversity" else "coverage: share of the catalogue in some list"
+        if start.diversity is None:
+            del measures["diversity"]
+        lines = {
+            policy: [start, *(point for point in self.points if point.policy == policy)]
+            for policy in dict.fromkeys(point.policy for point in self.points[1:])
+        }
+        panels = []
+        for measure, x in measures.items():
+            panels.append(Panel(x, [Series(name, *_places(line, measure)) for name, line in lines.items()]))
         words = f"{self.users:,} users, {self.part} part, full ranking; every line starts at greedy; hover for settings"
-        write_lines(file, f"What {named} costs", x, f"NDCG@{self.k}", series, words)
+        write_panels(file, "What variety, coverage and the long tail cost", f"NDCG@{self.k}", panels, words)
 
 
 def tradeoff(folder: Path, part: Part = "valid", k: int = 10, users: int | None = None, seed: int = 0) -> Curve:
@@ -110,19 +122,35 @@ def tradeoff(folder: Path, part: Part = "valid", k: int = 10, users: int | None 
     prepared = _prepared(config, run, dataset, truth, attributes)
     found = [Point("greedy", "–", *_measure(build(Policy, {"use": "greedy"}), *prepared, truth, k, seed))]
     for name, setting, value in track(list(_settings(config)), "sweeping policies"):
-        more = {"attribute": config.evaluate.category} if name == "calibrated" else {}
-        policy = build(Policy, {"use": name, setting: value, **more})
+        policy = build(Policy, _configured(name, setting, value, config.evaluate.category))
         found.append(Point(name, f"{setting} {value:g}", *_measure(policy, *prepared, truth, k, seed)))
     return Curve(tuple(found), k, len(np.unique(truth.user_idx_B)), part)
+
+
+def _places(line: list[Point], measure: str) -> tuple[list[tuple[float, float]], list[str]]:
+    """Where the points of a line are, and what they say."""
+    said = [f"{point.setting}: ndcg {point.ndcg}, coverage {point.coverage:.3f}, tail {point.tail_share:.3f}" for point in line]
+    return [(float(getattr(point, measure)), point.ndcg.mean) for point in line], said
 
 
 def _settings(config: GenreConfig) -> Iterable[tuple[str, str, float]]:
     """What can be swept: without an encoder nothing that compares items, without a category nothing that counts them."""
     for name, (setting, values) in SWEEPS.items():
-        if (name in ("mmr", "dpp") and not config.encoders) or (name == "calibrated" and config.evaluate.category is None):
+        if (name in COMPARE and not config.encoders) or (name in COUNT and config.evaluate.category is None):
             continue
         for value in values:
             yield name, setting, value
+
+
+def _configured(name: str, setting: str, value: float, category: str | None) -> dict[str, Any]:
+    """A policy's settings."""
+    match name:
+        case "caps":
+            return {"use": name, setting: {category: value}}
+        case "calibrated":
+            return {"use": name, setting: value, "attribute": category}
+        case _:
+            return {"use": name, setting: value}
 
 
 def _prepared(

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lovers import Lovers
 
 from genre.data.synthetic import World, WorldConfig
+from genre.policies.actor import Actor
 from genre.policies.actor_critic import ActorCritic
 from genre.rankers.sequential import SequentialRanker
 from genre.simulation.learning import Learning, learn
 from genre.simulation.reinforcing import Reinforcing, reinforce
 from genre.simulation.rounds import decide
 from genre.simulation.states import UserStates
-from genre.simulation.users import Answer, Users, Visit
 from genre.simulation.world_users import WorldUsers, WorldVisit
-from genre.types import Histories, Ints, Training
+from genre.types import Histories, Training
 
 SMALL = {"epochs": 2, "visitors": 24, "judged": 8, "horizon": 4, "slate": 2, "hidden": 8, "batch_size": 32}
 
@@ -54,6 +55,20 @@ def test_choices_are_counted_by_category(users: WorldUsers, states: UserStates) 
     assert state_BF[1, 19:] == pytest.approx(0.0), "of nobody's choices each category has its share"
     with pytest.raises(ValueError, match="categories of 3 items, but the ranker knows 20"):
         UserStates(states.ranker, np.eye(3))
+
+
+def test_a_broken_ranker_and_a_slate_that_cannot_be_filled_are_refused(states: UserStates) -> None:
+    whole = Actor(torch.from_numpy(states.items_ND.copy()), states.features, 8, temperature=1.0)
+    histories, rng = Histories.of([[0, 1], []]), np.random.default_rng(0)
+    assert decide(whole, states, 20)(histories, rng)[0].shape == (2, 20), "all there is, in order"
+    with pytest.raises(ValueError, match="a slate of 21, but the catalogue has 20 items"):
+        decide(whole, states, 21)(histories, rng)
+    broken = SequentialRanker(states.ranker.config)
+    broken.restore(
+        {name: np.full_like(array, np.nan) if array.dtype == np.float32 else array for name, array in states.ranker.state().items()}
+    )
+    with pytest.raises(ValueError, match="not finite: it is broken"):
+        decide(whole, UserStates(broken), 2)(histories, rng)
 
 
 def test_rounds_are_reproducible_resumed_and_change_the_actor(users: WorldUsers, states: UserStates, tmp_path: Path) -> None:
@@ -117,29 +132,6 @@ def test_reinforce_is_reproducible_and_begins_as_the_ranker(users: WorldUsers, s
     assert len(progress.history) == 2
     slate_BS, chance_BS = decide(first, states, 2, explore=True)(histories, np.random.default_rng(0))
     assert slate_BS.shape == chance_BS.shape == (12, 2)
-
-
-class Lovers(Users):
-    """Visitors without a past who click one item, whoever they are, and stay for three slates."""
-
-    n_items, loved = 20, 13
-
-    def arrive(self, n: int, rng: np.random.Generator) -> Visit:
-        return LoversVisit(Histories(np.zeros(0, np.int32), np.zeros(0), np.zeros(n + 1, np.int64), np.full(n, np.nan)))
-
-
-class LoversVisit(Visit):
-    def __init__(self, histories: Histories) -> None:
-        self._histories = histories
-
-    def histories(self) -> Histories:
-        return self._histories
-
-    def answer(self, item_idx_BS: Ints, rng: np.random.Generator) -> Answer:
-        return Answer(item_idx_BS == Lovers.loved, np.zeros(len(item_idx_BS), bool))
-
-    def take(self, rows: Ints) -> LoversVisit:
-        return LoversVisit(self._histories.take(rows))
 
 
 def test_both_learn_what_the_ranker_does_not_know(states: UserStates, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Calibrated: a list with the user's own mix of categories (Steck, 2018)."""
 
-# K candidates, C categories
+# K candidates, C categories, E pairs of a candidate and a category of its own
 
 from __future__ import annotations
 
@@ -47,9 +47,12 @@ class CalibratedTurn(Turn):
     """Remembers the mix of the list so far."""
 
     def __init__(self, share_KC: Floats, wanted_C: Floats, weight: float) -> None:
-        self.share_KC = np.asarray(share_KC, np.float32)  # single precision: its logarithm is what the turn costs
-        self.wanted_C = np.asarray(wanted_C, np.float32)
-        self.shown_C = np.zeros_like(self.wanted_C)
+        self.share_KC, self.wanted_C = np.asarray(share_KC, np.float64), np.asarray(wanted_C, np.float64)
+        # A candidate changes the list's share of its own categories only, and has few.
+        self.k_E, self.c_E = np.nonzero(share_KC)
+        self.share_E, self.wanted_E = self.share_KC[self.k_E, self.c_E], self.wanted_C[self.c_E]
+        self.entropy = float(self.wanted_C @ np.log(self.wanted_C))
+        self.shown_C = np.zeros(len(wanted_C))
         self.places = 0
         self.weight = weight
 
@@ -59,10 +62,11 @@ class CalibratedTurn(Turn):
 
     def divergence_K(self) -> Floats:
         """KL divergence of the list's mix from the user's, were each candidate the next."""
-        listed_KC = (self.share_KC + self.shown_C) * np.float32((1 - SMOOTHING) / (self.places + 1))
-        listed_KC += np.float32(SMOOTHING) * self.wanted_C
-        entropy = float(self.wanted_C @ np.log(self.wanted_C))
-        return np.asarray(entropy - np.log(listed_KC, out=listed_KC) @ self.wanted_C)
+        part = (1 - SMOOTHING) / (self.places + 1)
+        without_C = part * self.shown_C + SMOOTHING * self.wanted_C
+        log_C = np.log(without_C)
+        more_E = self.wanted_E * (np.log(without_C[self.c_E] + part * self.share_E) - log_C[self.c_E])
+        return np.asarray(self.entropy - self.wanted_C @ log_C - np.bincount(self.k_E, more_E, len(self.share_KC)))
 
     def take(self, k: int) -> None:
         """See Turn.take."""

@@ -43,4 +43,4 @@ class EpsilonTurn(Turn):
 
 def mixed(probability_K: Floats, allowed_K: Bools, share: float) -> Floats:
     """A distribution of which `share` is spread evenly over everything allowed: nothing allowed is impossible."""
-    return np.asarray((1.0 - share) * probability_K + share / max(1, int(allowed_K.sum())) * allowed_K)
+    return np.asarray((1.0 - share) * probability_K + share / max(1, int(np.count_nonzero(allowed_K))) * allowed_K)

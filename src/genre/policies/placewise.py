@@ -65,10 +65,10 @@ class PlacewisePolicy(Policy):
         propensities: list[float] = []
         for _ in range(min(n, len(score_K))):
             probability_K = turn.choose(turn.adjust(score_K))
-            running_K = np.cumsum(probability_K)
+            running_K = probability_K.cumsum()
             if not running_K[-1] > 0:
                 break
-            k = int(np.searchsorted(running_K, rng.random() * running_K[-1], side="right"))
+            k = int(running_K.searchsorted(rng.random() * running_K[-1], "right"))
             turn.take(k)
             score_K[k] = -np.inf
             picks.append(k)

@@ -82,7 +82,7 @@ class LinearPosterior:
             variance_K = np.einsum("kf,kf->k", x_KF @ self.inverse_HFF[0], x_KF)
             mean_K = x_KF @ self.mean_HF[0]
         else:
-            variance_K = np.einsum("kf,kf->k", np.einsum("kf,kfg->kg", x_KF, self.inverse_HFF[head_K]), x_KF)
+            variance_K = np.einsum("kf,kf->k", (x_KF[:, None] @ self.inverse_HFF[head_K])[:, 0], x_KF)
             mean_K = np.einsum("kf,kf->k", x_KF, self.mean_HF[head_K])
         return np.asarray(mean_K), np.sqrt(np.maximum(variance_K, 0.0))
 

@@ -51,12 +51,13 @@ class ThompsonTurn(ShiftTurn):
     def __init__(self, shift_K: Floats, deviation_MK: Floats, floor: float) -> None:
         super().__init__(shift_K)
         self.deviation_MK = np.asarray(deviation_MK, np.float32)
+        self.value_MK = np.empty_like(self.deviation_MK)
         self.floor = floor
 
     def choose(self, score_K: Floats) -> Floats:
         """See Turn.choose."""
         allowed_K = score_K > -np.inf
-        if not allowed_K.any():
+        if not np.count_nonzero(allowed_K):
             return np.zeros(len(score_K))
-        best_M = np.argmax(self.deviation_MK + score_K.astype(np.float32), axis=1)
+        best_M = np.add(self.deviation_MK, score_K.astype(np.float32), out=self.value_MK).argmax(axis=1)
         return mixed(np.bincount(best_M, minlength=len(score_K)) / len(best_M), allowed_K, self.floor)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from genre.checkpoint import Progress
 from genre.policies.actor_critic import ActorCritic, targets
 from genre.simulation.memory import Memory, Remembered
-from genre.simulation.rounds import Rounds, by_slate, decide, in_batches, judge, serve
+from genre.simulation.rounds import Rounds, a_few, by_slate, decide, in_batches, judge, serve
 from genre.simulation.states import UserStates
 from genre.simulation.users import Users
 from genre.training import train
@@ -72,7 +72,7 @@ def learn(users: Users, states: UserStates, settings: Learning, folder: Path, se
 
 def served(users: Users, states: UserStates, model: ActorCritic, settings: Learning, rng: np.random.Generator) -> Remembered:
     """One round of visitors under the policy as it stands."""
-    episodes, state_EF, _ = serve(users, states, model, settings, rng)
+    episodes, state_EF = serve(users, states, model, settings, rng)
     there_BH, item_BHS = torch.from_numpy(episodes.there_BH), torch.from_numpy(episodes.item_BHS)
     return Remembered(state_EF, there_BH, item_BHS, torch.from_numpy(episodes.clicked_BHS))
 
@@ -82,6 +82,7 @@ def looked_back_on(model: ActorCritic, round_: Remembered, settings: Learning) -
     there_BH = round_.there_BH
     value_BH = torch.zeros(there_BH.shape)
     # States stand slate after slate.
-    value_BH.T[there_BH.T] = model.value(round_.state_EF)
+    parts = a_few(len(round_.state_EF), len(model.items_ND))
+    value_BH.T[there_BH.T] = torch.cat([model.value(round_.state_EF[part]) for part in parts])
     target_BHS = targets(round_.clicked_BHS.float(), value_BH, there_BH.float(), settings.discount, settings.trace)
     return Tried(round_.state_EF, by_slate(there_BH, round_.item_BHS), by_slate(there_BH, target_BHS))

@@ -17,7 +17,7 @@ from genre.checkpoint import Progress
 from genre.policies.actor import Actor
 from genre.policies.actor_critic import targets
 from genre.policies.reinforce import divergence, off_policy_loss
-from genre.simulation.rounds import Rounds, by_slate, decide, in_batches, judge, serve
+from genre.simulation.rounds import Rounds, a_few, by_slate, decide, in_batches, judge, serve
 from genre.simulation.states import UserStates
 from genre.simulation.users import Users
 from genre.training import train
@@ -86,11 +86,12 @@ def reinforce(users: Users, states: UserStates, settings: Reinforcing, folder: P
 
 def serve_and_log(users: Users, states: UserStates, actor: Actor, settings: Rounds, rng: np.random.Generator) -> Logged:
     """One round of visitors under the policy as it stands."""
-    episodes, state_EF, _ = serve(users, states, actor, settings, rng)
+    episodes, state_EF = serve(users, states, actor, settings, rng)
     there_BH = torch.from_numpy(episodes.there_BH)
     reward_BHS = torch.from_numpy(episodes.clicked_BHS).float()
     return_BHS = targets(reward_BHS, torch.zeros(there_BH.shape), there_BH.float(), settings.discount, 1.0)
     item_ES = by_slate(there_BH, torch.from_numpy(episodes.item_BHS))
     with torch.no_grad():
-        log_logging_ES = actor(state_EF).log_softmax(1).gather(1, item_ES)
-    return Logged(state_EF, item_ES, log_logging_ES, by_slate(there_BH, return_BHS))
+        parts = a_few(len(state_EF), len(actor.items_ND))
+        log_logging = [actor(state_EF[part]).log_softmax(1).gather(1, item_ES[part]) for part in parts]
+    return Logged(state_EF, item_ES, torch.cat(log_logging), by_slate(there_BH, return_BHS))

@@ -21,6 +21,8 @@ from genre.training import Optimisation
 from genre.types import Floats, Histories, Ints
 
 T = TypeVar("T", bound=NamedTuple)
+AT_ONCE = 2**23
+"""States times items that are held at once, in each of a few matrices of 32 MB: large catalogues are scored a few states at a time."""
 
 
 class Rounds(Optimisation):
@@ -54,25 +56,28 @@ class Rounds(Optimisation):
 
 
 class Round(NamedTuple):
-    """What visitors did, the states they were seen in, slate after slate, and what the policy said of each slate."""
+    """What visitors did, and the states they were seen in, slate after slate."""
 
     episodes: Episodes
     state_EF: Tensor
-    said: list[tuple[Tensor, ...]]
 
 
 def serve(users: Users, states: UserStates, policy: Actor | ActorCritic, settings: Rounds, rng: np.random.Generator) -> Round:
     """One round of visitors under the policy as it stands, which tries things."""
     seen: list[Tensor] = []
-    said: list[tuple[Tensor, ...]] = []
 
     def remember(histories: Histories, rng: np.random.Generator) -> tuple[Ints, Floats]:
         seen.append(torch.from_numpy(states.of(histories)))
-        said.append(policy.show(seen[-1], settings.slate, True, seeded(rng)))
-        return _slates(said[-1])
+        return _slates(policy, seen[-1], settings.slate, True, rng)
 
     episodes = play(users, remember, settings.visitors, settings.horizon, rng)
-    return Round(episodes, torch.cat(seen), said)
+    return Round(episodes, torch.cat(seen))
+
+
+def a_few(n_states: int, n_items: int) -> list[slice]:
+    """Parts of all states, so small that numbers about every item fit into memory."""
+    rows = max(1, AT_ONCE // n_items)
+    return [slice(start, start + rows) for start in range(0, max(n_states, 1), rows)]
 
 
 def by_slate(there_BH: Tensor, part_BHS: Tensor) -> Tensor:
@@ -87,10 +92,13 @@ def in_batches(parts: T, size: int, rng: np.random.Generator, passes: int = 1, r
 
 
 def decide(policy: Actor | ActorCritic, states: UserStates, slate: int, explore: bool = False) -> Decide:
-    """Serves by an actor: the best slate, or one drawn with exact chances."""
+    """Serves by an actor: the best slate, or one drawn with exact chances.
+
+    What it gives raises ValueError where the slate is longer than the catalogue or the ranker's reading of somebody is not finite.
+    """
 
     def deciding(histories: Histories, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        return _slates(policy.show(torch.from_numpy(states.of(histories)), slate, explore, seeded(rng)))
+        return _slates(policy, torch.from_numpy(states.of(histories)), slate, explore, rng)
 
     return deciding
 
@@ -109,6 +117,10 @@ def seeded(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
-def _slates(said: tuple[Tensor, ...]) -> tuple[Ints, Floats]:
-    item_BS, log_chance_BS = said[:2]
-    return item_BS.numpy(), np.exp(log_chance_BS.numpy().astype(np.float64))
+def _slates(policy: Actor | ActorCritic, state_BF: Tensor, n: int, explore: bool, rng: np.random.Generator) -> tuple[Ints, Floats]:
+    if n > len(policy.items_ND):
+        raise ValueError(f"a slate of {n}, but the catalogue has {len(policy.items_ND)} items")
+    generator = seeded(rng)
+    shown = [policy.show(state_BF[part], n, explore, generator) for part in a_few(len(state_BF), len(policy.items_ND))]
+    item_BS, log_chance_BS = (torch.cat(parts).numpy() for parts in zip(*shown, strict=True))
+    return item_BS, np.exp(log_chance_BS.astype(np.float64))

@@ -52,9 +52,15 @@ class UserStates:
         return int(self.items_ND.shape[1]) + read + 1
 
     def of(self, histories: Histories) -> npt.NDArray[np.float32]:
-        """States, shape (B, F); the user's vector comes first, with zeros for the categories, of which the ranker says nothing."""
+        """States, shape (B, F); the user's vector comes first, with zeros for the categories, of which the ranker says nothing.
+
+        Raises:
+            ValueError: the ranker gives a vector that is not finite.
+        """
         recent = histories.newest(NEWEST)
         user_BD = self.ranker.user_vectors(histories)
+        if not np.isfinite(user_BD).all():
+            raise ValueError("the ranker reads a history as a vector that is not finite: it is broken, and no policy can stand on it")
         spread_B1 = np.sqrt((user_BD**2).mean(axis=1, keepdims=True)) + 1e-9
         length_B1 = np.log1p(recent.lengths)[:, None] / np.log1p(NEWEST)
         nothing_BC = np.zeros((len(histories), self.items_ND.shape[1] - self.width))
