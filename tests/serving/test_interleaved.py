@@ -119,7 +119,6 @@ def test_of_two_equal_arms_none_is_preferred(run: Path) -> None:
         api.post("/v1/events", json=clicks)
         report = api.get("/v1/admin/experiments/draft/report").json()
         found = report["comparisons"][0]
-        assert found["p"] > 0.0005, "one in two thousand by chance"
         assert found["anytime"]["low"] < 0 < found["anytime"]["high"]
         assert report["verdict"] == "hold" and "no preference shown" in report["reasons"][0]
 
