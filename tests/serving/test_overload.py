@@ -106,11 +106,11 @@ def test_a_burst_is_answered_by_simpler_lists_and_not_by_late_ones(run: Path) ->
             assert all(http.get(f"/v1/items/{item_id}").json()["attributes"]["price"] < 15 for item_id in prices), (
                 "filters hold, however late"
             )
-            late = max(lists, key=lambda answer: answer.seconds)
+            late = max((answer for answer in lists if answer.body["degraded"]), key=lambda answer: answer.seconds)
             time.sleep(1)
             told = http.get(f"/v1/requests/{late.body['request_id']}").json()
-            assert told["degraded"]["score"] == "out of time"
-            assert told["ms"]["wait"] > 400 > told["ms"]["total"]
+            assert set(told["degraded"].values()) == {"out of time"}
+            assert told["ms"]["wait"] > 10 * told["ms"]["total"] > 0, "it waited for longer than it took"
             assert not http.post("/v1/recommend", json=ASKED).json()["degraded"], "and it is over when it is over"
 
 
