@@ -81,8 +81,9 @@ class Sources:
     def rows(self, shown: Impressions) -> Rows:
         """A row for every entry of given lists."""
         parts = [np.empty((0, len(self.features.names)), np.float32)]
-        for start in track(range(0, len(shown), LISTS_AT_ONCE), "features of impressions"):
-            batch = shown.take(slice(start, start + LISTS_AT_ONCE))
+        size = min(LISTS_AT_ONCE, batch_size(self.n_items(), len(self.members) + 1))
+        for start in track(range(0, len(shown), size), "features of impressions"):
+            batch = shown.take(slice(start, start + size))
             score_MBN = self.scores(batch.queries)
             parts.append(self.features.of(batch.queries, score_MBN, batch.item_idx_E, batch.offsets, self._vectors()))
         return np.concatenate(parts)
