@@ -120,35 +120,37 @@ class Lines:
         self.port = port
         self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def post(self, path: str, body: bytes) -> bool:
-        """Whether it was answered with 200."""
+    async def post(self, path: str, body: bytes) -> bytes | None:
+        """What was answered with 200; None if something else was."""
         try:
             line = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
             reader, writer = line
             writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path.encode())
             writer.write(b"content-length: %d\r\n\r\n%b" % (len(body), body))
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            answer = await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
         except (OSError, EOFError):
-            return False
+            return None
         self.free.append(line)
-        return head.startswith(b"http/1.1 200")
+        return answer if head.startswith(b"http/1.1 200") else None
 
 
-async def under_load(port: int, asked: list[bytes], items: list[str], rate: float, seconds: float) -> tuple[list[float], int, int]:
-    """Latencies in ms at a fixed rate (late requests count from when they were due), errors, and events sent beside at the same rate."""
+async def under_load(port: int, asked: list[bytes], items: list[str], rate: float, seconds: float) -> tuple[list[float], int, int, int]:
+    """Latencies in ms at a fixed rate (late requests count from when they were due), errors, degraded lists, and events sent beside."""
     late: list[float] = []
-    errors = sent = 0
+    errors = degraded = sent = 0
     lines = Lines(port)
 
     async def ask(due: float, body: bytes) -> None:
-        nonlocal errors
-        errors += not await lines.post("/v1/recommend", body)
+        nonlocal errors, degraded
+        answer = await lines.post("/v1/recommend", body)
+        errors += answer is None
+        degraded += answer is not None and b'"degraded":true' in answer
         late.append((time.perf_counter() - due) * 1000)
 
     async def tell(user: int) -> None:
         nonlocal errors, sent
-        errors += not await lines.post("/v1/events", orjson.dumps([event(f"u{user}", items[user % len(items)])]))
+        errors += await lines.post("/v1/events", orjson.dumps([event(f"u{user}", items[user % len(items)])])) is None
         sent += 1
 
     tasks = set()
@@ -161,7 +163,7 @@ async def under_load(port: int, asked: list[bytes], items: list[str], rate: floa
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
-    return late, errors, sent
+    return late, errors, degraded, sent
 
 
 def event(user: str, item: str) -> dict[str, Any]:
@@ -224,9 +226,9 @@ def measure(run: Path, requests: int, rate: float, seconds: float, workers: int)
             port = free_port()
             server = started([sys.executable, "-m", "genre.cli", "serve", str(run), "--port", str(port), "--workers", str(workers)], port)
             for at in range(20 * workers):  # each has its first requests before it is measured
-                one_after_another(server, port, bodies[at : at + 1], first=0)
+                one_after_another(server, port, bodies[:1], first=0)
         cpu = cpu_seconds(server)
-        late, errors, sent = uvloop.run(under_load(port, bodies, items, rate, seconds))
+        late, errors, degraded, sent = uvloop.run(under_load(port, bodies, items, rate, seconds))
         p50, p99, worst = np.percentile(late, [50, 99, 100])
         rows += [
             (f"{rate:g} recommends/s and {rate:g} events/s for {seconds:g} s: p50, p99, worst ms", f"{p50:.1f}, {p99:.1f}, {worst:.1f}"),
@@ -235,6 +237,7 @@ def measure(run: Path, requests: int, rate: float, seconds: float, workers: int)
                 f"{(cpu_seconds(server) - cpu) / seconds:.0%}",
             ),
             ("errors", f"{errors} of {len(late) + sent:,}"),
+            ("degraded lists", f"{degraded / len(late):.1%}"),
             ("resident MB", f"{resident_mb(server):.0f}"),
         ]
     finally:
