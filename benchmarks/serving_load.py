@@ -225,7 +225,7 @@ def measure(run: Path, requests: int, rate: float, seconds: float, workers: int)
             server.wait()
             port = free_port()
             server = started([sys.executable, "-m", "genre.cli", "serve", str(run), "--port", str(port), "--workers", str(workers)], port)
-            for at in range(20 * workers):  # each has its first requests before it is measured
+            for _ in range(20 * workers):  # each has its first requests before it is measured
                 one_after_another(server, port, bodies[:1], first=0)
         cpu = cpu_seconds(server)
         late, errors, degraded, sent = uvloop.run(under_load(port, bodies, items, rate, seconds))
