@@ -150,3 +150,22 @@ def test_what_was_trained_on_before_there_was_a_log_comes_first(database: Databa
     assert items.columns == before.items.collect_schema().names(), "columns that training never saw are left out"
     assert items.height == 16
     assert items.filter(pl.col("item_id") == "001")["title"].item() == "Changed"
+
+
+def test_lists_that_were_shown_before_there_was_a_log_come_first(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user,item,when\nann,alien,1\n")
+    (tmp_path / "shown.csv").write_text("visit,user,item,when,clicked,bought,query\nv1,ann,alien,1,1,1,space\n")
+    base = {
+        "use": "files", "events": str(tmp_path / "events.csv"), "impressions": str(tmp_path / "shown.csv"),
+        "columns": {"user": "user", "item": "item", "time": "when"}, "lists": {"request": "visit"},
+    }  # fmt: skip
+    log(database, row("1", 6, item="ran", request_id="r1"))
+    show(database, "r1", "alien", "ran")
+    archive(database, tmp_path / "logs")
+    shown = build(Reader, {"use": "event_log", "path": str(tmp_path / "logs"), "base": base}).read(tmp_path / "b").impressions
+    assert shown is not None
+    assert shown.select("request_id", "item_id", "clicked", "bought", "query", "surface", "device").collect().rows() == [
+        ("v1", "alien", True, 1, "space", None, None),
+        ("r1", "alien", False, None, None, "home", "phone"),
+        ("r1", "ran", True, None, None, "home", "phone"),
+    ], "a label or a context that one of them does not know is not known there"

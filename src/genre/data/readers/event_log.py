@@ -42,12 +42,15 @@ class EventLogReader(Reader):
 
     def read(self, folder: Path) -> Tables:
         """Lazily; nothing is ever rejected, for the server has judged every row when it came."""
-        events, items, users, rejected = self._events(), None, None, pl.DataFrame(schema=REJECTED)
+        events, shown = self._events(), self._impressions()
+        items, users, rejected = None, None, pl.DataFrame(schema=REJECTED)
         if self.config.base is not None:
             base = build(Reader, self.config.base).read(folder)
             events = pl.concat([base.events.select(*EVENTS), events])
             items, users, rejected = base.items, base.users, base.rejected
-        return Tables(events, self._items(items), users, self._impressions(), rejected)
+            before = [each for each in (base.impressions, shown) if each is not None]
+            shown = pl.concat(before, how="diagonal_relaxed") if before else None
+        return Tables(events, self._items(items), users, shown, rejected)
 
     def sources(self) -> Iterator[Path]:
         """Every file of the archive, then those of the base."""
