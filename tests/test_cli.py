@@ -184,12 +184,24 @@ def test_the_trace_is_shown_where_it_is_asked_for_before_the_command_or_after(tm
         (("--all-users", "--user", "u1", "--explain"), "--all-users knows no --user and no --explain"),
         (("--all-users", "--history", "i1"), "--all-users knows no --history"),
         (("--all-users", "--exclude", "i1"), "--all-users knows no --exclude"),
+        (("--user", "u1", "--context", "device"), "--context device: write NAME=VALUE"),
+        (("--user", "u1", "--context", "devce=phone"), "--context devce: the ranker reads no context"),
         (("--all-users", "--out", "recs.csv"), "recs.csv: lists of everybody are Parquet; name the file recs.parquet"),
     ],
 )
 def test_recommend_drops_nothing_it_is_given(tmp_path: Path, small_run: Run, words: tuple[str, ...], says: str) -> None:
     assert says in genre("recommend", small_run.folder, *words, cwd=tmp_path, code=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_says_how_many_rows_could_not_be_read(tmp_path: Path) -> None:
+    rows = [f"u{u},i{(u + step) % 7},{100 * u + step}" for u in range(20) for step in range(4)]
+    (tmp_path / "events.csv").write_text("\n".join(["user,item,time", *rows, "u1,,5", "u2,i3,noon"]) + "\n")
+    reader = {"use": "files", "events": "events.csv", "columns": {"user": "user", "item": "item", "time": "time"}}
+    tree = {"data": {"reader": reader}, "rankers": {"popularity": {"use": "popularity"}}}
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    said = genre("run", "shop.yaml", cwd=tmp_path)
+    assert "2 rows could not be read: runs/shop/prepare/rejected.parquet says why" in said
 
 
 def test_whom_nobody_knows_is_told_in_one_line_above_a_list(small_run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import yaml
 from genre.component import build
 from genre.config import load_run_config
 from genre.data.dataset import Dataset
+from genre.data.readers.event_log import contexts_of
 from genre.deciding import shelf_of
+from genre.encoders.catalogue import CatalogueEncoder
 from genre.evaluation.off_policy.log import ExposureLog
 from genre.evaluation.off_policy.logged import Logged, Predicted
 from genre.evaluation.off_policy.rewards import RewardModel, folds
@@ -27,6 +29,8 @@ from genre.policies.placing import CANDIDATES
 from genre.policies.shelf import Shelf
 from genre.progress import track
 from genre.rankers import Ranker
+from genre.rankers.deep import DeepRanker
+from genre.rankers.features import SHOWN, TOUCHED
 from genre.runs import Run
 from genre.types import Candidates, Floats, Histories, Ints, offsets_of
 
@@ -100,7 +104,11 @@ def tabled(file: Path, log: ExposureLog) -> Logged:
 
 @dataclass(frozen=True)
 class Replay:
-    """A run's ranker and policy, asked again for every request of a log, with what the user had done until then."""
+    """A run's ranker and policy, asked again for every request of a log, with its context and what the user had done until then.
+
+    Attributes:
+        reader: reads what a request asks for in words, where the ranker does; None where it does not.
+    """
 
     log: ExposureLog
     dataset: Dataset
@@ -108,6 +116,7 @@ class Replay:
     policy: Policy
     shelf: Shelf
     repeats: bool
+    reader: CatalogueEncoder | None = None
 
     @classmethod
     def load(cls, folder: Path, log: ExposureLog, policy: Mapping[str, Any] | None, ranker: str | None) -> Replay:
@@ -119,9 +128,14 @@ class Replay:
         dataset = Dataset.load(run.path("prepare"))
         chosen = build(Policy, config.policy if policy is None else dict(policy))
         shelf = shelf_of(config, run, dataset, chosen.config.attributes())
+        answering = Ranker.load(run.path(f"rank/{name}"))
         if log.done is not None:
-            dataset = told(dataset, log.done)
-        return cls(log, dataset, Ranker.load(run.path(f"rank/{name}")), chosen, shelf, config.data.repeats)
+            before, dataset = dataset, told(dataset, log.done)
+            if isinstance(answering, DeepRanker):
+                count_on(answering, log, before, dataset)
+        asked_in = answering.config.asked_in()
+        reader = None if asked_in is None else CatalogueEncoder.load(run.path(f"embed/{answering.config.encoders()[0]}"))
+        return cls(log, dataset, answering, chosen, shelf, config.data.repeats, reader)
 
     def requests(self, what: str) -> Iterator[tuple[int, Candidates, Ints]]:
         """Each request's number, its candidates best first, and what was shown, as the run's indices; N of an item it does not know."""
@@ -156,7 +170,31 @@ class Replay:
         offsets = offsets_of(counts_B)
         now_B = np.where(np.isnan(time_B), np.where(unit_B < 0, np.nan, taken.now_B), time_B)
         disliked = None if taken.disliked is None else taken.disliked.before(np.arange(len(rows)), now_B)
-        return Histories(taken.item_idx_E[keep_E], taken.time_E[keep_E], offsets, now_B, disliked)
+        context, words_BD = self._said(rows)
+        return Histories(taken.item_idx_E[keep_E], taken.time_E[keep_E], offsets, now_B, disliked, context, words_BD)
+
+    def _said(self, rows: Ints) -> tuple[dict[str, list[str | None]], Floats | None]:
+        """What each request said of itself, by name, and the words that were asked for, as the ranker's encoder reads them."""
+        asked = self.log.exposures[rows]
+        context = {"surface": asked["surface"].cast(pl.String).to_list()} if "surface" in asked.columns else {}
+        if "context" in asked.columns and asked.schema["context"] == pl.String:
+            known = pl.DataFrame(contexts_of(asked["context"]), schema_overrides={"context": pl.String})
+            said = asked.select("context").join(known, on="context", how="left", maintain_order="left")
+            context |= said.drop("context").to_dict(as_series=False)
+        name = self.ranker.config.asked_in()
+        return context, None if self.reader is None or name is None else self.reader.encode_asked(context.get(name, [None] * len(rows)))
+
+
+def count_on(ranker: DeepRanker, log: ExposureLog, before: Dataset, after: Dataset) -> None:
+    """Count what was done and shown since the ranker was fitted, as the server did; each request sees what came before it."""
+    done = after.interactions.join(before.interactions, on=["user_idx", "item_idx", "time"], how="anti")
+    ranker.observe(done["item_idx"].to_numpy(), done["time"].cast(pl.Float64).to_numpy(), TOUCHED)
+    if SHOWN in ranker.sources.features.counters:
+        index = {item: i for i, item in enumerate(after.items["item_id"])}
+        item_E = np.array([index.get(item, -1) for item in log.item_ids], np.int64)[log.item_RS[log.filled_RS]]
+        time_E = np.broadcast_to(log.time_R[:, None], log.item_RS.shape)[log.filled_RS]
+        new_E = (item_E >= 0) & ~(time_E <= ranker.newest(SHOWN))
+        ranker.observe(item_E[new_E], time_E[new_E], SHOWN)
 
 
 def replayed(replay: Replay, seed: int = 0) -> Logged:

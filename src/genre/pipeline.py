@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from genre.choices import CHOSEN_FINETUNE, chosen, write_chosen
@@ -243,11 +242,7 @@ def shown_to(settings: Ranker.Config, dataset: Dataset, run: Run) -> Impressions
     if shown is None or words is None:
         return shown
     encoder = CatalogueEncoder.load(run.path(f"embed/{settings.encoders()[0]}"))
-    distinct = sorted({text for text in words if text})
-    vector_of = dict(zip(distinct, encoder.encode_texts(distinct), strict=True))
-    nothing = np.zeros(encoder.transform.basis_DK.shape[1], np.float32)
-    words_BD = np.stack([vector_of.get(text or "", nothing) for text in words])
-    return replace(shown, queries=replace(shown.queries, words_BD=words_BD))
+    return replace(shown, queries=replace(shown.queries, words_BD=encoder.encode_asked(words)))
 
 
 def evaluate(config: GenreConfig, run: Run, name: str, force: bool = False) -> None:

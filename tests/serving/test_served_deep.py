@@ -14,22 +14,32 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 from test_api import eventually
+from test_store_events import log, row
 
 import genre
+from genre.bundle import Bundle
 from genre.config import load_run_config
+from genre.counterfactual import against
+from genre.evaluation.off_policy.log import read_log
 from genre.pipeline import publish
 from genre.recommender import Recommender
 from genre.runs import Run
 from genre.serving import operating
 from genre.serving.app import create_app
-from genre.serving.contract import RecommendRequest
+from genre.serving.archive import archive
+from genre.serving.contract import EventIn, RecommendRequest
 from genre.serving.engine import BundleEngine
+from genre.serving.placement import placements_of
 from genre.serving.scorers.deep import DeepScorer
 from genre.serving.settings import ServeSettings
+from genre.serving.store import exposures
+from genre.serving.store.database import Database
+from genre.serving.world import World
 
 KINDS = ("shoes", "hats", "books", "lamps")
 COLOURS = ("red", "blue", "green")
 LISTS = 2500
+DRAWN = {"use": "plackett_luce", "temperature": 0.5}
 LATER = 1.7e9 + 60.0 * LISTS
 
 
@@ -153,3 +163,32 @@ def test_no_torch_is_loaded(run: Run) -> None:
         "assert not {'torch', 'scipy', 'sklearn'} & set(sys.modules), 'the served process imports what it should do without'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_was_served_replays_to_weights_of_one(run: Run, tmp_path: Path) -> None:
+    """The log is asked as the server was: with each request's context and words, and with what had been counted until then."""
+    bundle = Bundle.open(run.folder / "models" / "000001")
+    surfaces = {"home": {"policy": DRAWN, "candidates": 12, "deadline_ms": 60_000}}
+    engine = BundleEngine("000001", World.load(bundle), placements_of({**bundle.facts, "surfaces": surfaces}))
+    store = Database(f"sqlite:///{tmp_path}/store.db")
+    store.migrate()
+    for at in range(40):
+        context = {"device": ("phone", "desktop")[at % 2], **({"query": "hats"} if at % 3 == 0 else {})}
+        request, moment, user = (
+            RecommendRequest(surface="home", user_id=f"u{at:03d}", n=4, context=context),
+            LATER + 1000.0 * at,
+            f"u{at:03d}",
+        )
+        shown, trace = engine.recommend(request, [], moment)
+        assert not trace.degraded
+        with store.write() as connection:
+            exposures.append(connection, [(trace, "recommend", user, None)])
+        engine.showed(trace.item_ids, moment)
+        item = shown.items[0].item_id
+        log(store, row(f"{at}", moment + 1, user=user, item=item, request_id=shown.request_id))
+        engine.observe(EventIn(event_id=f"{at}", type="click", user_id=user, item_id=item, time=moment + 1), moment + 1)
+    archive(store, tmp_path / "logs")
+    store.close()
+    logged = against(run.folder, read_log(tmp_path / "logs"), DRAWN)
+    assert np.median(logged.logging_RS[logged.filled_RS]) < 0.6, "it draws"
+    assert logged.target_RS == pytest.approx(logged.logging_RS, rel=1e-3)

@@ -64,6 +64,9 @@ def recommend(
     if unclear := [each for each in context or [] if "=" not in each]:
         raise ValueError(f"--context {unclear[0]}: write NAME=VALUE, such as device=phone")
     told = dict(each.split("=", 1) for each in context or [])
+    names = recommender.ranker.context_names()
+    if unknown := [name for name in told if name not in names]:
+        raise ValueError(f"--context {unknown[0]}: the ranker reads {', '.join(names) or 'no context'}")
     whose: Sequence[str | None] = user or [None]
     for who in whose:
         found = recommender.recommend(who, n, history=past, text=text, exclude=banned, context=told, explain=explain)

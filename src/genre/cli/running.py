@@ -28,6 +28,7 @@ def run(
     For production, once the choices are made: `genre run shop.yaml data.split.use=none`
     """
     from genre.config import load_run_config
+    from genre.data.dataset import read_summary
     from genre.pipeline import run as run_pipeline
     from genre.reporting import ladder
 
@@ -38,6 +39,8 @@ def run(
         said += f"   report: {page}"
     else:
         said += f"   trained on everything{f'; {page} tells of the run that was evaluated before' if page.is_file() else ''}"
+    if rejected := read_summary(done.path("prepare"))["rejected"]:
+        said += f"   {rejected} rows could not be read: {done.path('prepare') / 'rejected.parquet'} says why"
     out.print(said, highlight=False, soft_wrap=True)
 
 

@@ -37,6 +37,15 @@ class CatalogueEncoder:
         """Vectors of free text, shape (N, K); zero where the encoder reads no text."""
         return self.transform.apply(self.encoder.encode(pl.DataFrame({"text": list(texts)}, schema={"text": pl.String})))
 
+    def encode_asked(self, texts: Sequence[str | None]) -> npt.NDArray[np.float32]:
+        """The same of many requests' words, each distinct text once; zero where nothing was asked for."""
+        distinct = sorted({text for text in texts if text})
+        place = {text: at for at, text in enumerate(distinct)}
+        nothing_1K = np.zeros((1, self.transform.basis_DK.shape[1]), np.float32)
+        vectors = np.concatenate([self.encode_texts(distinct), nothing_1K]) if distinct else nothing_1K
+        asked: npt.NDArray[np.float32] = vectors[[place.get(text or "", len(distinct)) for text in texts]]
+        return asked
+
     def save(self, folder: Path, vectors_NK: npt.NDArray[np.float32]) -> None:
         """Write `encoder/`, `transform.safetensors` and, for the whole catalogue, `item_vectors.safetensors`."""
         self.encoder.save(folder / "encoder")

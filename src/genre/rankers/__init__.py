@@ -71,6 +71,10 @@ class Ranker(Component):
         """Which of the N items it can tell anything about; None: all. To a ranker that knows only ids, an untouched item is unknown."""
         return None
 
+    def context_names(self) -> tuple[str, ...]:
+        """Names of the context that it reads, those of words among them."""
+        return ()
+
     def chosen(self) -> dict[str, Any]:
         """Settings that validation decided while fitting (epochs, weights), for training on everything later; see `data.split.use=none`."""
         return {}

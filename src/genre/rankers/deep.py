@@ -83,7 +83,7 @@ class DeepRanker(Ranker):
         if unknown := int((~np.isfinite(now_I)).sum()):
             raise ValueError(f"deep: {unknown} impressions have no time, so members cannot be fitted on what came before")
         if missing := [task for task in config.tasks if task not in shown.labels]:
-            raise ValueError(f"deep: the impressions have no label {missing[0]!r}; they have {', '.join(shown.labels)}")
+            raise ValueError(f"deep: tasks: the impressions have no label {missing[0]!r}; they have {', '.join(shown.labels)}")
         shown = replace(shown, labels={task: share(task, shown.labels[task], config.ranges.get(task)) for task in config.tasks})
         since, held_from = np.quantile(now_I, [1 - config.impression_share, 1 - config.impression_share * config.held_share])
         early = training.histories.only(~(training.histories.time_E >= since))
@@ -93,7 +93,8 @@ class DeepRanker(Ranker):
             SHOWN: Counters(shown.item_idx_E, now_I[shown.owner_E()], config.half_life_days),
         }
         if config.words is not None and shown.queries.words_BD is None:
-            raise ValueError(f"deep: words: the impressions have no text column {config.words!r}")
+            there = ", ".join(shown.queries.context) or "none"
+            raise ValueError(f"deep: words: the impressions have no text column {config.words!r}; they have {there}")
         known = {name: commonest(values) for name, values in shown.queries.context.items() if name != config.words}
         past = self._sources(members, training, early, counters, known)
         good = [task for task, worth in zip(config.tasks, worth_of(self.config.tasks, self.config.value), strict=True) if worth > 0]
@@ -229,6 +230,11 @@ class DeepRanker(Ranker):
         lists = self.sources.replayed(truth)
         return Believed.of(self.mixture.chances(lists.rows_EF)[0], lists.label_TE[0].astype(np.float64))
 
+    def context_names(self) -> tuple[str, ...]:
+        """See Ranker.context_names."""
+        words = () if self.config.words is None else (self.config.words,)
+        return (*self.sources.features.context, *words)
+
     def examination(self, places: int) -> Floats:
         """What was learnt of how likely each place is looked at, the first being 1."""
         return self.mixture.examined(np.arange(places))
@@ -239,12 +245,19 @@ class DeepRanker(Ranker):
         Args:
             what: `touched`, or `shown` where it learnt from impressions.
         """
-        features = self.sources.features
-        counted = features.counters.get(what)
-        if not isinstance(counted, Counters):
-            raise ValueError(f"deep: nothing called {what!r} is counted; counted: {', '.join(features.counters)}")
+        features, counted = self.sources.features, self._counted(what)
         counters = {**features.counters, what: counted.joined(item_idx_E, time_E)}
         self.sources = replace(self.sources, features=features.with_counters(counters))
+
+    def newest(self, what: str) -> float:
+        """The moment of the last event counted, unix seconds; -inf where there was none, or there is no clock."""
+        return float(self._counted(what).time_E.max(initial=-np.inf))
+
+    def _counted(self, what: str) -> Counters:
+        found = self.sources.features.counters.get(what)
+        if not isinstance(found, Counters):
+            raise ValueError(f"deep: nothing called {what!r} is counted; counted: {', '.join(self.sources.features.counters)}")
+        return found
 
     def extend(self, content_MD: npt.NDArray[np.float32] | None, m: int) -> None:
         """Extends the `leaves`; counters need nothing. With members that read content, extend each of the leaves instead.
@@ -306,7 +319,7 @@ def share(task: str, label_E: npt.NDArray[np.float32], ends: tuple[float, float]
     low, high = float(np.nanmin(label_E, initial=1)), float(np.nanmax(label_E, initial=0))
     if low < 0 or high > 1:
         raise ValueError(
-            f"deep: the label {task!r} runs from {low:g} to {high:g}, but a task is a chance: say its range "
+            f"deep: tasks: the label {task!r} runs from {low:g} to {high:g}, but a task is a chance: say its range "
             f"(ranges: {{{task}: [{low:g}, {high:g}]}}), or give a column of 0 and 1 (rated 4 or more, looked at for half a minute)"
         )
     return label_E

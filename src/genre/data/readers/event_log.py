@@ -83,7 +83,7 @@ class EventLogReader(Reader):
         shown, events = scan_log(self._archive, "exposures"), scan_log(self._archive, "events")
         if shown is None:
             return None
-        told = pl.LazyFrame(_contexts(shown), schema_overrides={"context": pl.String})
+        told = pl.LazyFrame(contexts_of(shown.select("context").collect()["context"]), schema_overrides={"context": pl.String})
         named = told.collect_schema().names()[1:]
         lines = (
             merged(self._archive, shown)
@@ -148,9 +148,9 @@ def scan_log(archive: Path, name: str) -> pl.LazyFrame | None:
     return pl.scan_parquet(files, hive_partitioning=False, schema=schema, missing_columns="insert") if files else None
 
 
-def _contexts(shown: pl.LazyFrame) -> dict[str, list[str | None]]:
+def contexts_of(logged: pl.Series) -> dict[str, list[str | None]]:
     """The distinct contexts of a log, as it writes them, and what each says, by name; names that mean something else are left out."""
-    written = shown.select(pl.col("context").drop_nulls().unique().sort()).collect()["context"].to_list()
+    written = logged.drop_nulls().unique().sort().to_list()
     read = [json.loads(text) for text in written]
     names = [
         name for name in dict.fromkeys(name for each in read for name in each) if name not in (*STANDARD, "surface", "unit", "context")

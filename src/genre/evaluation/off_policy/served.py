@@ -25,6 +25,8 @@ def is_archive(folder: Path) -> bool:
 def lists_of(archive: Path) -> pl.DataFrame:
     """Every list that a policy chose, with what is needed to ask another policy about it.
 
+    `context` is JSON, as the archive has it.
+
     Left out are places that no policy chose (pins, backfills) and interleaved lists, whose propensities are null, and lists of which a
     stage had failed. What the policy chose from is known while the server keeps its traces; for `rank` it is the caller's list.
     """
@@ -41,7 +43,7 @@ def lists_of(archive: Path) -> pl.DataFrame:
         # Strangers have nothing to do with each other: each request is a unit of its own.
         unit=pl.when(pl.col("unit") != "anonymous").then("user_id")
     )
-    found = frame.drop("user_id", "session_id", "scores", "context", "degraded", "ms", "chosen", "^into_unit|teams$").collect()
+    found = frame.drop("user_id", "session_id", "scores", "degraded", "ms", "chosen", "^into_unit|teams$").collect()
     total = int(log.select(pl.len()).collect().item())
     empty = int((found["items"].list.len() == 0).sum())
     unknown = int(found["candidates"].is_null().sum())
