@@ -16,6 +16,7 @@ from genre.data.dataset import Dataset
 from genre.data.impressions import impressions_of, training_impressions
 from genre.data.synthetic import World, WorldConfig
 from genre.rankers import Ranker
+from genre.rankers.blend import BlendRanker
 from genre.rankers.calibration import Platt
 from genre.rankers.deep import DeepRanker
 from genre.rankers.deep_network import DeepNetwork
@@ -157,6 +158,9 @@ def test_impressions_teach_the_bias_of_places_and_calibrated_chances(tmp_path: P
     reloaded = tmp_path / "saved"
     ranker.save(reloaded)
     assert np.array_equal(DeepRanker.load(reloaded).probabilities(newest)["click"], chance_E)
+    blend = BlendRanker(BlendRanker.Config(of=("deep",)))
+    blend.members = {"deep": ranker}
+    assert blend.context_names() == ranker.context_names() == ("device",), "a blend hands the context on"
 
 
 def test_histories_of_impressions_end_before_them() -> None:

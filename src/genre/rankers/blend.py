@@ -110,6 +110,10 @@ class BlendRanker(Ranker):
         elif training.validation is not None:
             self._learn(training.validation, training.repeats, training.n_items, rng)
 
+    def context_names(self) -> tuple[str, ...]:
+        """See Ranker.context_names: what any member reads."""
+        return tuple(dict.fromkeys(name for member in self.members.values() for name in member.context_names()))
+
     def chosen(self) -> dict[str, Any]:
         """The weights and the scaling: with them in the config, fitting needs no validation."""
         weights = {name: float(weight) for name, weight in zip(self.config.of, self.weight_M, strict=True)}
