@@ -97,7 +97,7 @@ class DeepRanker(Ranker):
             raise ValueError(f"deep: words: the impressions have no text column {config.words!r}; they have {there}")
         known = {name: commonest(values) for name, values in shown.queries.context.items() if name != config.words}
         past = self._sources(members, training, early, counters, known)
-        good = [task for task, worth in zip(config.tasks, worth_of(self.config.tasks, self.config.value), strict=True) if worth > 0]
+        good = [task for task, worth in zip(config.tasks, worth_of(config.tasks, config.value), strict=True) if worth > 0]
         learnt, held = (shown.take(np.flatnonzero(rows)) for rows in ((now_I >= since) & (now_I < held_from), now_I >= held_from))
         self.sources = self._served(past, training)
         hardly_seen = past.features.hardly_seen(learnt.queries.now_B)
@@ -166,8 +166,8 @@ class DeepRanker(Ranker):
             network = self._network()
         network.start(learnt)
         network.to(choose_device(config.device))
-        plain = (Platt(),) * len(config.tasks)
-        good = [each > 0 for each in worth_of(self.config.tasks, self.config.value)]
+        plain, worth = (Platt(),) * len(config.tasks), worth_of(config.tasks, config.value)
+        good = [each > 0 for each in worth]
         right_E = np.nan_to_num(held.label_TE[good]).max(axis=0, initial=0)
 
         def batches(epoch: int, rng: np.random.Generator) -> ListBatches:
@@ -176,14 +176,12 @@ class DeepRanker(Ranker):
         def validate() -> float:
             if by_likelihood:
                 return -network.held_loss(network.logits(held.rows_EF), held.position_E, held.label_TE)
-            return held.ndcg(
-                Mixture(network.arrays(), plain, worth_of(self.config.tasks, self.config.value)).value(held.rows_EF), right_E, config.k
-            )
+            return held.ndcg(Mixture(network.arrays(), plain, worth).value(held.rows_EF), right_E, config.k)
 
         progress = train(network, batches, network.loss, folder, config, validate, seed, "deep")
         self._epochs = progress.best_epoch + 1
         shutil.rmtree(folder / "refitted", ignore_errors=True)  # they have done what they were for
-        learnt_mixture = Mixture(network.arrays(), plain, worth_of(self.config.tasks, self.config.value))
+        learnt_mixture = Mixture(network.arrays(), plain, worth)
         examined_E, calibrated = learnt_mixture.examined(held.position_E), list(plain)
         for task, (logit_E, label_E) in enumerate(zip(learnt_mixture.logits(held.rows_EF), held.label_TE, strict=True)):
             known = ~np.isnan(label_E)

@@ -83,7 +83,9 @@ class EventLogReader(Reader):
         shown, events = scan_log(self._archive, "exposures"), scan_log(self._archive, "events")
         if shown is None:
             return None
-        told = pl.LazyFrame(contexts_of(shown.select("context").collect()["context"]), schema_overrides={"context": pl.String})
+        told = pl.LazyFrame(
+            contexts_of(shown.select(pl.col("context").unique()).collect()["context"]), schema_overrides={"context": pl.String}
+        )
         named = told.collect_schema().names()[1:]
         lines = (
             merged(self._archive, shown)
